@@ -1,0 +1,127 @@
+/* A bundle file as parsed structures: tensors, graphs, priors, points. */
+#ifndef CLEAVE_NN_BUNDLE_H
+#define CLEAVE_NN_BUNDLE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "api/point.h"
+#include "api/status.h"
+#include "nn/nn.h"
+
+enum nn_dtype { NN_F32, NN_F16, NN_I32, NN_I8, NN_U8 };
+
+/* A tensor in the mapped file. Rows are last-index-fastest. `data` may lie at
+ * any alignment: read it with memcpy. */
+struct nn_tensor {
+    const char *name;
+    enum nn_dtype dtype;
+    uint8_t rank;              /* 0 to 4 */
+    uint32_t dims[4];          /* unused ones are 1 */
+    const uint8_t *data;
+    size_t bytes;
+};
+
+enum nn_op {
+    NN_OP_CONV, NN_OP_DWCONV, NN_OP_LINEAR, NN_OP_ADD, NN_OP_ACT,
+    NN_OP_AFFINE, NN_OP_AVGPOOL, NN_OP_MAXPOOL, NN_OP_GLOBAL_AVGPOOL,
+    NN_OP_SOFTMAX
+};
+
+enum nn_act { NN_ACT_NONE, NN_ACT_RELU, NN_ACT_RELU6 };
+
+struct nn_range { uint32_t from, to; };  /* half-open */
+
+/* One node; docs/WIRE.md says which members each op has. The parser
+ * guarantees: inputs are earlier values; tensors have the rank and dtype that
+ * the op wants; ranges are non-empty and within the weight; scale and bias
+ * have one F32 for each output channel in range (affine has both, of one
+ * length); strides and kernels are 1 to 255, pads 0 to 254. `out` and `inch`
+ * are always filled in: both are `channels` of a dwconv, the whole weight of a
+ * linear, 0..0 of what has no weight. Agreement of shapes between nodes is the
+ * planner's. */
+struct nn_node {
+    enum nn_op op;
+    enum nn_act act;
+    uint8_t in_count;
+    uint32_t in[2];                    /* value ids; value 0: graph input */
+    const struct nn_tensor *weight, *scale, *bias;  /* or NULL */
+    struct nn_range out, inch;         /* channels of the weight in use */
+    uint8_t stride[2], kernel[2];      /* y, x; kernel of conv from weight */
+    uint8_t pad[4];                    /* top, bottom, left, right */
+};
+
+struct nn_graph {
+    const char *name;
+    uint32_t input[3];                 /* height, width, channels */
+    uint32_t node_count;
+    struct nn_node *nodes;
+};
+
+/* Entropy tables of one width and rate, copied out of the file and validated
+ * (monotone, complete, within 0..65536). */
+struct nn_prior {
+    const char *name;
+    uint32_t channels;
+    float *gain, *inverse_gain;        /* [channels], 1e-9 to 1e9 */
+    int32_t *symbol_min;               /* [channels], at most 2^20 in size */
+    uint32_t *cdf_start;               /* [channels + 1] */
+    uint32_t *cdf;                     /* [cdf_start[channels]] */
+    uint16_t *bucket;                  /* [channels * 256]: the interval that
+                                        * holds b << 8, where b is the high
+                                        * byte of what is looked up */
+};
+
+/* A point and what it runs on; NULL where this bundle lacks the part. A
+ * present head or full network takes the bundle's input, a present tail takes
+ * the latent, and a present rANS head or tail has its prior, whose channels
+ * are the latent's. */
+struct nn_bundle_point {
+    struct api_point info;
+    const struct nn_graph *head, *tail, *full;
+    const struct nn_prior *prior;
+};
+
+struct nn_json;
+
+struct nn_bundle {
+    char name[64], version[64];
+    uint64_t fingerprint;
+    struct nn_input input;
+    uint32_t label_count, tensor_count, graph_count, prior_count;
+    uint16_t point_count;
+    const char **labels;
+    struct nn_tensor *tensors;
+    struct nn_graph *graphs;
+    struct nn_prior *priors;
+    struct nn_bundle_point *points;
+    struct nn_json *header, *document; /* the JSON that strings borrow from */
+    const uint8_t *file;               /* mapped, or borrowed from the caller */
+    size_t file_bytes;
+    const uint8_t *data;               /* the tensors' part of the file */
+    size_t data_bytes;
+    bool mapped;
+};
+
+/* Parses and validates `bytes`, which are borrowed until nn_bundle_close.
+ * API_BAD_BUNDLE with a reason for anything that docs/WIRE.md does not allow;
+ * never reads outside the bytes. */
+enum api_status nn_bundle_parse(const uint8_t *bytes, size_t count,
+                                struct nn_bundle **bundle,
+                                struct api_error *error);
+
+/* Maps the file at `path` read-only and parses it. */
+enum api_status nn_bundle_open(const char *path, struct nn_bundle **bundle,
+                               struct api_error *error);
+
+/* Frees, unmaps, and sets *bundle to NULL. NULL is fine. */
+void nn_bundle_close(struct nn_bundle **bundle);
+
+/* Serialises the subset for a device, see nn_model_export_head. */
+enum api_status nn_bundle_export_head(const struct nn_bundle *bundle,
+                                      bool include_local, uint8_t **bytes,
+                                      size_t *byte_count,
+                                      struct api_error *error);
+
+#endif

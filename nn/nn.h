@@ -1,0 +1,128 @@
+/* The inference engine: the only public header of nn/. */
+#ifndef CLEAVE_NN_NN_H
+#define CLEAVE_NN_NN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "api/point.h"
+#include "api/status.h"
+
+/* A bundle, opened, validated and planned. Immutable after nn_model_open, so
+ * any number of threads may use it at once, each through its own context. */
+struct nn_model;
+
+/* One worker's working memory for every graph of a model. Not thread-safe:
+ * one per thread. Nothing is allocated after nn_context_open. */
+struct nn_context;
+
+/* What the network takes: RGB bytes, height x width x 3, interleaved. */
+struct nn_input {
+    uint16_t width, height;    /* pixels */
+    uint16_t resize_shorter;   /* shorter side before the centre crop */
+    bool bicubic;              /* else bilinear; both antialiased */
+    float mean[3], scale[3];   /* x = (pixel - mean) / scale */
+};
+
+/* One class of an answer. */
+struct nn_class {
+    uint32_t index;
+    float probability;
+};
+
+/* Opens and validates the bundle at `path` (read-only memory map; weights are
+ * packed for this CPU, once) and plans every graph in it. A head bundle, which
+ * lacks tails and maybe the full network, is valid: the points that need what
+ * is missing still appear but cannot be run. API_NOT_FOUND if the file cannot
+ * be opened, API_BAD_BUNDLE with a reason if it is not a valid bundle. The
+ * file must not be changed in place while open (replace it by rename). */
+enum api_status nn_model_open(const char *path, struct nn_model **model,
+                              struct api_error *error);
+
+/* Frees the model and sets *model to NULL; NULL is fine. All contexts must be
+ * closed before. */
+void nn_model_close(struct nn_model **model);
+
+/* Facts of the model. Strings are borrowed and live as long as the model. */
+const char *nn_model_name(const struct nn_model *model);
+const char *nn_model_version(const struct nn_model *model);
+uint64_t nn_model_fingerprint(const struct nn_model *model);
+const struct nn_input *nn_model_input(const struct nn_model *model);
+uint32_t nn_model_class_count(const struct nn_model *model);
+const char *nn_model_label(const struct nn_model *model, uint32_t index);
+uint16_t nn_model_point_count(const struct nn_model *model);
+const struct api_point *nn_model_point(const struct nn_model *model,
+                                       uint16_t index);
+/* Index of the point called `id`, or -1. */
+int nn_model_point_find(const struct nn_model *model, const char *id);
+/* Can this bundle run the point's device side (head, or whole network for a
+ * local point), and its server side (tail, or whole network for offload)? */
+bool nn_model_has_head(const struct nn_model *model, uint16_t point);
+bool nn_model_has_tail(const struct nn_model *model, uint16_t point);
+
+/* Serialises the subset that a device needs: heads, priors, labels, points,
+ * and with `include_local` the whole network. *bytes is malloc'ed and becomes
+ * the caller's to free(). The subset keeps the model's fingerprint. */
+enum api_status nn_model_export_head(const struct nn_model *model,
+                                     bool include_local, uint8_t **bytes,
+                                     size_t *byte_count,
+                                     struct api_error *error);
+
+enum api_status nn_context_open(const struct nn_model *model,
+                                struct nn_context **context,
+                                struct api_error *error);
+void nn_context_close(struct nn_context **context);
+
+/* Decodes a JPEG into the network's input exactly as training does: limits
+ * checked before any decode, DCT-scaled when large, EXIF orientation applied,
+ * grey expanded, resized with antialiasing, centre-cropped. `pixels` has room
+ * for height * width * 3 bytes. API_UNPROCESSABLE: not a JPEG, truncated or
+ * damaged; API_TOO_LARGE: beyond a limit; API_UNSUPPORTED_MEDIA: CMYK and
+ * other colour spaces. Thread-safe; allocates. */
+enum api_status nn_picture_from_jpeg(const struct nn_input *input,
+                                     const uint8_t *jpeg, size_t jpeg_bytes,
+                                     uint8_t *pixels, struct api_error *error);
+
+/* Number of floats in the latent of a split point (0 for others) and the most
+ * bytes that encoding one can take. */
+size_t nn_latent_values(const struct nn_model *model, uint16_t point);
+size_t nn_latent_bound(const struct nn_model *model, uint16_t point);
+
+/* Runs the head of a split point on input pixels. `latent`: NHWC floats,
+ * nn_latent_values of them. API_UNAVAILABLE if the bundle lacks the head. */
+enum api_status nn_run_head(struct nn_context *context, uint16_t point,
+                            const uint8_t *pixels, float *latent);
+
+/* Encodes a latent with the point's codec into at most `capacity` bytes.
+ * Values that are not finite are API_UNPROCESSABLE. The bytes are no frame
+ * yet: api_frame_write puts the header around them. */
+enum api_status nn_latent_encode(struct nn_context *context, uint16_t point,
+                                 const float *latent, uint8_t *payload,
+                                 size_t capacity, size_t *payload_bytes);
+
+/* Decodes untrusted bytes into a latent. API_UNPROCESSABLE unless they are
+ * exactly one encoded latent of this point. Bit-exact on every CPU. */
+enum api_status nn_latent_decode(struct nn_context *context, uint16_t point,
+                                 const uint8_t *payload, size_t payload_bytes,
+                                 float *latent, struct api_error *error);
+
+/* Runs the tail of a split point; `probabilities`: class_count floats. */
+enum api_status nn_run_tail(struct nn_context *context, uint16_t point,
+                            const float *latent, float *probabilities);
+
+/* Runs the whole network (offload and local points). */
+enum api_status nn_run_full(struct nn_context *context, const uint8_t *pixels,
+                            float *probabilities);
+
+/* The `top_count` most probable classes, best first; ties go to the lower
+ * index. Returns how many were written (at most class_count). */
+uint32_t nn_top(const float *probabilities, uint32_t class_count,
+                struct nn_class *top, uint32_t top_count);
+
+/* Name of the kernel set in use: "scalar", "avx2", "avx512", "neon". It is
+ * chosen once, at the first call into nn; CLEAVE_CPU in the environment forces
+ * one (an unknown or unsupported name makes nn_model_open fail, API_USAGE). */
+const char *nn_cpu_name(void);
+
+#endif
