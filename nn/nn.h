@@ -57,7 +57,8 @@ const struct api_point *nn_model_point(const struct nn_model *model,
 /* Index of the point called `id`, or -1. */
 int nn_model_point_find(const struct nn_model *model, const char *id);
 /* Can this bundle run the point's device side (head, or whole network for a
- * local point), and its server side (tail, or whole network for offload)? */
+ * local point), and its server side (tail, or whole network for offload)?
+ * False for a side that such a point does not have. */
 bool nn_model_has_head(const struct nn_model *model, uint16_t point);
 bool nn_model_has_tail(const struct nn_model *model, uint16_t point);
 

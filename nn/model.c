@@ -1,0 +1,397 @@
+/* Models and contexts: a bundle, its plans, and the memory to run them in. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "api/limits.h"
+#include "nn/bundle.h"
+#include "nn/cpu.h"
+#include "nn/latent.h"
+#include "nn/nn.h"
+#include "nn/plan.h"
+
+enum { ALIGNMENT = 64 };
+
+struct nn_model {
+    struct nn_bundle *bundle;
+    const struct nn_kernels *kernels;
+    struct nn_weights *weights;
+    struct nn_plan **plans;      /* [bundle->graph_count], in its order */
+    const struct nn_graph *full; /* the whole network, or NULL */
+    float pixel[3][256];         /* (pixel - mean) / scale, for each channel */
+    size_t arena_floats;         /* of the hungriest plan */
+    size_t scratch_bytes;        /* of the hungriest codec */
+};
+
+struct nn_context {
+    const struct nn_model *model;
+    float *arena;
+    float *picture; /* normalised input, NHWC */
+    void *scratch;  /* for the codecs */
+};
+
+static size_t picture_values(const struct nn_model *model)
+{
+    const struct nn_input *input = &model->bundle->input;
+
+    return (size_t)input->height * input->width * 3;
+}
+
+static const struct nn_plan *plan_of(const struct nn_model *model,
+                                     const struct nn_graph *graph)
+{
+    return model->plans[graph - model->bundle->graphs];
+}
+
+/* The table of what each byte becomes, so that every CPU and every path feeds
+ * exactly the same floats to the first layer. */
+static void fill_pixel_table(struct nn_model *model)
+{
+    const struct nn_input *input = &model->bundle->input;
+
+    for (int channel = 0; channel < 3; channel++)
+        for (int byte = 0; byte < 256; byte++)
+            model->pixel[channel][byte] =
+                ((float)byte - input->mean[channel]) / input->scale[channel];
+}
+
+static enum api_status plan_graphs(struct nn_model *model,
+                                   struct api_error *error)
+{
+    const struct nn_bundle *bundle = model->bundle;
+
+    model->plans =
+        calloc((size_t)bundle->graph_count + 1, sizeof *model->plans);
+    if (!model->plans)
+        return api_fail(error, API_NO_MEMORY, "no memory for the plans");
+    for (uint32_t i = 0; i < bundle->graph_count; i++) {
+        enum api_status status =
+            nn_plan_build(&bundle->graphs[i], model->kernels, model->weights,
+                          &model->plans[i], error);
+
+        if (status != API_OK)
+            return status;
+        if (model->plans[i]->arena_floats > model->arena_floats)
+            model->arena_floats = model->plans[i]->arena_floats;
+    }
+    return API_OK;
+}
+
+static bool takes_and_gives(const struct nn_model *model,
+                            const struct nn_graph *graph, struct nn_shape in,
+                            struct nn_shape out)
+{
+    const struct nn_plan *plan;
+
+    if (!graph)
+        return true;
+    plan = plan_of(model, graph);
+    return memcmp(&plan->in, &in, sizeof in) == 0 &&
+           memcmp(&plan->out, &out, sizeof out) == 0;
+}
+
+/* Callers' buffers are sized by the input, the latent and the labels, so every
+ * graph of a point must agree with these. */
+static enum api_status check_points(struct nn_model *model,
+                                    struct api_error *error)
+{
+    const struct nn_bundle *bundle = model->bundle;
+    const struct nn_shape picture = {bundle->input.height, bundle->input.width,
+                                     3};
+    const struct nn_shape classes = {1, 1, bundle->label_count};
+
+    for (uint16_t i = 0; i < bundle->point_count; i++) {
+        const struct nn_bundle_point *point = &bundle->points[i];
+        const struct api_point *info = &point->info;
+        const struct nn_shape latent = {info->latent_height, info->latent_width,
+                                        info->latent_channels};
+        size_t scratch = nn_latent_scratch_bytes(point);
+
+        if (!takes_and_gives(model, point->head, picture, latent) ||
+            !takes_and_gives(model, point->tail, latent, classes) ||
+            !takes_and_gives(model, point->full, picture, classes))
+            return api_fail(error, API_BAD_BUNDLE,
+                            "point %s: a graph of it gives another shape "
+                            "than input, latent and labels demand",
+                            info->id);
+        if (point->full && model->full && point->full != model->full)
+            return api_fail(error, API_BAD_BUNDLE,
+                            "point %s: a second whole network", info->id);
+        if (point->full)
+            model->full = point->full;
+        if (scratch > model->scratch_bytes)
+            model->scratch_bytes = scratch;
+    }
+    return API_OK;
+}
+
+enum api_status nn_model_open(const char *path, struct nn_model **model,
+                              struct api_error *error)
+{
+    const struct nn_kernels *kernels;
+    struct nn_model *made;
+    enum api_status status = nn_cpu_select(&kernels, error);
+
+    if (status != API_OK)
+        return status;
+    made = calloc(1, sizeof *made);
+    if (!made)
+        return api_fail(error, API_NO_MEMORY, "no memory for the model");
+    made->kernels = kernels;
+    status = nn_bundle_open(path, &made->bundle, error);
+    if (status != API_OK)
+        goto out;
+    status = nn_weights_open(kernels, &made->weights);
+    if (status != API_OK) {
+        api_fail(error, status, "no memory for the weights");
+        goto out;
+    }
+    status = plan_graphs(made, error);
+    if (status != API_OK)
+        goto out;
+    status = check_points(made, error);
+    if (status != API_OK)
+        goto out;
+    fill_pixel_table(made);
+    *model = made;
+    made = NULL;
+out:
+    nn_model_close(&made);
+    return status;
+}
+
+void nn_model_close(struct nn_model **model)
+{
+    struct nn_model *old = *model;
+
+    if (!old)
+        return;
+    if (old->plans)
+        for (uint32_t i = 0; i < old->bundle->graph_count; i++)
+            nn_plan_close(&old->plans[i]);
+    free(old->plans);
+    nn_weights_close(&old->weights);
+    nn_bundle_close(&old->bundle);
+    free(old);
+    *model = NULL;
+}
+
+const char *nn_model_name(const struct nn_model *model)
+{
+    return model->bundle->name;
+}
+
+const char *nn_model_version(const struct nn_model *model)
+{
+    return model->bundle->version;
+}
+
+uint64_t nn_model_fingerprint(const struct nn_model *model)
+{
+    return model->bundle->fingerprint;
+}
+
+const struct nn_input *nn_model_input(const struct nn_model *model)
+{
+    return &model->bundle->input;
+}
+
+uint32_t nn_model_class_count(const struct nn_model *model)
+{
+    return model->bundle->label_count;
+}
+
+const char *nn_model_label(const struct nn_model *model, uint32_t index)
+{
+    return index < model->bundle->label_count ? model->bundle->labels[index]
+                                              : NULL;
+}
+
+uint16_t nn_model_point_count(const struct nn_model *model)
+{
+    return model->bundle->point_count;
+}
+
+static const struct nn_bundle_point *point_at(const struct nn_model *model,
+                                              uint16_t index)
+{
+    return index < model->bundle->point_count ? &model->bundle->points[index]
+                                              : NULL;
+}
+
+const struct api_point *nn_model_point(const struct nn_model *model,
+                                       uint16_t index)
+{
+    const struct nn_bundle_point *point = point_at(model, index);
+
+    return point ? &point->info : NULL;
+}
+
+int nn_model_point_find(const struct nn_model *model, const char *id)
+{
+    for (uint16_t i = 0; i < model->bundle->point_count; i++)
+        if (strcmp(model->bundle->points[i].info.id, id) == 0)
+            return i;
+    return -1;
+}
+
+bool nn_model_has_head(const struct nn_model *model, uint16_t point)
+{
+    const struct nn_bundle_point *at = point_at(model, point);
+
+    return at && (at->info.kind == API_POINT_SPLIT   ? at->head != NULL
+                  : at->info.kind == API_POINT_LOCAL ? at->full != NULL
+                                                     : false);
+}
+
+bool nn_model_has_tail(const struct nn_model *model, uint16_t point)
+{
+    const struct nn_bundle_point *at = point_at(model, point);
+
+    return at && (at->info.kind == API_POINT_SPLIT     ? at->tail != NULL
+                  : at->info.kind == API_POINT_OFFLOAD ? at->full != NULL
+                                                       : false);
+}
+
+enum api_status nn_model_export_head(const struct nn_model *model,
+                                     bool include_local, uint8_t **bytes,
+                                     size_t *byte_count,
+                                     struct api_error *error)
+{
+    return nn_bundle_export_head(model->bundle, include_local, bytes,
+                                 byte_count, error);
+}
+
+/* At least one cache line, so that no two workers share one. */
+static void *allocate(size_t bytes)
+{
+    return aligned_alloc(ALIGNMENT,
+                         (bytes / ALIGNMENT + 1) * (size_t)ALIGNMENT);
+}
+
+enum api_status nn_context_open(const struct nn_model *model,
+                                struct nn_context **context,
+                                struct api_error *error)
+{
+    struct nn_context *made = calloc(1, sizeof *made);
+
+    if (made) {
+        made->model = model;
+        made->arena = allocate(model->arena_floats * sizeof(float));
+        made->picture = allocate(picture_values(model) * sizeof(float));
+        made->scratch = allocate(model->scratch_bytes);
+    }
+    if (!made || !made->arena || !made->picture || !made->scratch) {
+        nn_context_close(&made);
+        return api_fail(error, API_NO_MEMORY, "no memory for a context");
+    }
+    *context = made;
+    return API_OK;
+}
+
+void nn_context_close(struct nn_context **context)
+{
+    struct nn_context *old = *context;
+
+    if (!old)
+        return;
+    free(old->scratch);
+    free(old->picture);
+    free(old->arena);
+    free(old);
+    *context = NULL;
+}
+
+size_t nn_latent_values(const struct nn_model *model, uint16_t point)
+{
+    const struct nn_bundle_point *at = point_at(model, point);
+
+    return at ? nn_latent_count(at) : 0;
+}
+
+size_t nn_latent_bound(const struct nn_model *model, uint16_t point)
+{
+    const struct nn_bundle_point *at = point_at(model, point);
+
+    return at ? nn_latent_payload_bound(at) : 0;
+}
+
+static void normalise(struct nn_context *context, const uint8_t *pixels)
+{
+    const struct nn_model *model = context->model;
+    size_t values = picture_values(model);
+    float *picture = context->picture;
+
+    for (size_t i = 0; i < values; i += 3) {
+        picture[i] = model->pixel[0][pixels[i]];
+        picture[i + 1] = model->pixel[1][pixels[i + 1]];
+        picture[i + 2] = model->pixel[2][pixels[i + 2]];
+    }
+}
+
+enum api_status nn_run_head(struct nn_context *context, uint16_t point,
+                            const uint8_t *pixels, float *latent)
+{
+    const struct nn_model *model = context->model;
+    const struct nn_bundle_point *at = point_at(model, point);
+
+    if (!at)
+        return API_NOT_FOUND;
+    if (!at->head)
+        return API_UNAVAILABLE;
+    normalise(context, pixels);
+    nn_plan_run(plan_of(model, at->head), context->arena, context->picture,
+                latent);
+    return API_OK;
+}
+
+enum api_status nn_run_tail(struct nn_context *context, uint16_t point,
+                            const float *latent, float *probabilities)
+{
+    const struct nn_model *model = context->model;
+    const struct nn_bundle_point *at = point_at(model, point);
+
+    if (!at)
+        return API_NOT_FOUND;
+    if (!at->tail)
+        return API_UNAVAILABLE;
+    nn_plan_run(plan_of(model, at->tail), context->arena, latent,
+                probabilities);
+    return API_OK;
+}
+
+enum api_status nn_run_full(struct nn_context *context, const uint8_t *pixels,
+                            float *probabilities)
+{
+    const struct nn_model *model = context->model;
+
+    if (!model->full)
+        return API_UNAVAILABLE;
+    normalise(context, pixels);
+    nn_plan_run(plan_of(model, model->full), context->arena, context->picture,
+                probabilities);
+    return API_OK;
+}
+
+enum api_status nn_latent_encode(struct nn_context *context, uint16_t point,
+                                 const float *latent, uint8_t *payload,
+                                 size_t capacity, size_t *payload_bytes)
+{
+    const struct nn_bundle_point *at = point_at(context->model, point);
+
+    if (!at)
+        return API_NOT_FOUND;
+    return nn_latent_pack(at, latent, context->scratch, payload, capacity,
+                          payload_bytes);
+}
+
+enum api_status nn_latent_decode(struct nn_context *context, uint16_t point,
+                                 const uint8_t *payload, size_t payload_bytes,
+                                 float *latent, struct api_error *error)
+{
+    const struct nn_bundle_point *at = point_at(context->model, point);
+
+    if (!at)
+        return api_fail(error, API_NOT_FOUND, "no such operating point");
+    return nn_latent_unpack(at, payload, payload_bytes, context->scratch,
+                            latent, error);
+}

@@ -1,0 +1,346 @@
+/* The planner: from a parsed graph to steps over one reused arena. */
+#include "nn/plan.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "api/limits.h"
+#include "nn/shape.h"
+
+enum { ALIGN_FLOATS = 16 }; /* 64 bytes, one cache line */
+
+#define ARENA_FLOATS_MAX (API_LIMIT_ARENA_BYTES / sizeof(float))
+
+/* What the planner knows of a value. Value i + 1 is made by node i. */
+struct value {
+    struct nn_shape shape;
+    struct nn_place place;
+    uint32_t readers;   /* nodes that read it and are needed themselves */
+    uint32_t last_step; /* the last one that reads it */
+    uint32_t swallows;  /* value of the add fused into its node, or 0 */
+    bool swallowed;     /* made by an add that was fused away */
+};
+
+/* A part of the arena in use at some step. */
+struct block {
+    size_t from, to;
+    uint32_t last_step;
+};
+
+struct planner {
+    const struct nn_graph *graph;
+    const struct nn_kernels *kernels;
+    struct nn_weights *weights;
+    struct api_error *error;
+    struct nn_plan *plan;
+    struct value *values;    /* [node_count + 1] */
+    struct nn_shape *shapes; /* [node_count + 1], as nn_shape_infer wants */
+    struct block *blocks;    /* sorted by offset */
+    uint32_t block_count;
+    size_t gather_floats;
+};
+
+static size_t aligned(size_t floats)
+{
+    return (floats + ALIGN_FLOATS - 1) / ALIGN_FLOATS * ALIGN_FLOATS;
+}
+
+static enum api_status infer_shapes(struct planner *planner)
+{
+    const struct nn_graph *graph = planner->graph;
+    struct nn_shape *shapes = planner->shapes;
+    uint64_t total = 0;
+
+    shapes[0] =
+        (struct nn_shape){graph->input[0], graph->input[1], graph->input[2]};
+    if (!nn_shape_allowed(&shapes[0]))
+        return api_fail(planner->error, API_BAD_BUNDLE,
+                        "graph %s: bad input shape", graph->name);
+    for (uint32_t i = 0; i < graph->node_count; i++) {
+        uint64_t operations;
+        enum api_status status = nn_shape_infer(
+            graph, i, shapes, &shapes[i + 1], &operations, planner->error);
+
+        if (status != API_OK)
+            return status;
+        if (operations > API_LIMIT_GRAPH_OPERATIONS - total)
+            return api_fail(planner->error, API_BAD_BUNDLE,
+                            "graph %s, node %u: too much to compute",
+                            graph->name, i);
+        total += operations;
+    }
+    for (uint32_t i = 0; i <= graph->node_count; i++)
+        planner->values[i].shape = shapes[i];
+    return API_OK;
+}
+
+/* Counts readers from the output backwards, so that only nodes on the way to
+ * the output count. */
+static void count_readers(struct planner *planner)
+{
+    const struct nn_graph *graph = planner->graph;
+    struct value *values = planner->values;
+
+    values[graph->node_count].readers = 1; /* the caller */
+    for (uint32_t i = graph->node_count; i > 0; i--)
+        if (values[i].readers)
+            for (uint8_t k = 0; k < graph->nodes[i - 1].in_count; k++)
+                values[graph->nodes[i - 1].in[k]].readers++;
+}
+
+/* An add whose later operand is a convolution that nobody else reads becomes
+ * that convolution's epilogue; its other operand exists by then. */
+static void fuse_additions(struct planner *planner)
+{
+    const struct nn_graph *graph = planner->graph;
+    struct value *values = planner->values;
+
+    for (uint32_t i = 0; i < graph->node_count; i++) {
+        const struct nn_node *add = &graph->nodes[i], *made;
+        uint32_t late;
+
+        if (add->op != NN_OP_ADD || !values[i + 1].readers ||
+            add->in[0] == add->in[1])
+            continue;
+        late = add->in[0] > add->in[1] ? add->in[0] : add->in[1];
+        made = &graph->nodes[late - 1]; /* differing, so the later is not 0 */
+        if ((made->op == NN_OP_CONV || made->op == NN_OP_LINEAR) &&
+            made->act == NN_ACT_NONE && values[late].readers == 1) {
+            values[late].swallows = i + 1;
+            values[i + 1].swallowed = true;
+        }
+    }
+}
+
+static bool has_step(const struct planner *planner, uint32_t node)
+{
+    const struct value *value = &planner->values[node + 1];
+
+    return value->readers && !value->swallowed;
+}
+
+/* The other operand of the add that `node` swallowed. */
+static uint32_t residual_of(const struct planner *planner, uint32_t node)
+{
+    uint32_t add = planner->values[node + 1].swallows;
+    const uint32_t *in = planner->graph->nodes[add - 1].in;
+
+    return in[0] == node + 1 ? in[1] : in[0];
+}
+
+static void find_last_steps(struct planner *planner)
+{
+    uint32_t step = 0;
+
+    for (uint32_t i = 0; i < planner->graph->node_count; i++) {
+        const struct nn_node *node = &planner->graph->nodes[i];
+
+        if (!has_step(planner, i))
+            continue;
+        for (uint8_t k = 0; k < node->in_count; k++)
+            planner->values[node->in[k]].last_step = step;
+        if (planner->values[i + 1].swallows)
+            planner->values[residual_of(planner, i)].last_step = step;
+        step++;
+    }
+    planner->plan->step_count = step;
+}
+
+/* First fit among the blocks in use. */
+static enum api_status place(struct planner *planner, struct value *value)
+{
+    size_t floats = aligned(nn_shape_floats(&value->shape));
+    struct block *blocks = planner->blocks;
+    size_t from = 0;
+    uint32_t at = 0;
+
+    while (at < planner->block_count && blocks[at].from - from < floats)
+        from = blocks[at++].to;
+    if (floats > ARENA_FLOATS_MAX || from > ARENA_FLOATS_MAX - floats)
+        return api_fail(planner->error, API_BAD_BUNDLE,
+                        "graph %s needs more than %u MiB of memory",
+                        planner->graph->name, API_LIMIT_ARENA_BYTES >> 20);
+    memmove(blocks + at + 1, blocks + at,
+            (planner->block_count - at) * sizeof *blocks);
+    blocks[at] = (struct block){from, from + floats, value->last_step};
+    planner->block_count++;
+    value->place = (struct nn_place){NN_AT_ARENA, from};
+    if (from + floats > planner->plan->gather_offset)
+        planner->plan->gather_offset = from + floats;
+    return API_OK;
+}
+
+static void release_read(struct planner *planner, uint32_t step)
+{
+    uint32_t kept = 0;
+
+    for (uint32_t i = 0; i < planner->block_count; i++)
+        if (planner->blocks[i].last_step > step)
+            planner->blocks[kept++] = planner->blocks[i];
+    planner->block_count = kept;
+}
+
+static void set_clamp(struct nn_step *step, enum nn_act act)
+{
+    step->lo = act == NN_ACT_NONE ? -INFINITY : 0.0f;
+    step->hi = act == NN_ACT_RELU6 ? 6.0f : INFINITY;
+}
+
+/* Kernel, stride and padding; everything but windows is a window of 1 x 1. */
+static void set_window(struct nn_step *step, const struct nn_node *node)
+{
+    const uint32_t *sides = NULL;
+
+    for (int axis = 0; axis < 2; axis++)
+        step->kernel[axis] = step->stride[axis] = 1;
+    if (node->op == NN_OP_CONV)
+        sides = node->weight->dims + 1;
+    else if (node->op == NN_OP_DWCONV)
+        sides = node->weight->dims;
+    else if (node->op == NN_OP_GLOBAL_AVGPOOL) {
+        step->kernel[0] = step->in.height;
+        step->kernel[1] = step->in.width;
+        return;
+    } else if (node->op != NN_OP_AVGPOOL && node->op != NN_OP_MAXPOOL)
+        return;
+    for (int axis = 0; axis < 2; axis++) {
+        step->kernel[axis] = sides ? sides[axis] : node->kernel[axis];
+        step->stride[axis] = node->stride[axis];
+        step->pad[axis] = node->pad[2 * axis];
+    }
+}
+
+static enum api_status pack(struct planner *planner, uint32_t index,
+                            struct nn_step *step)
+{
+    struct nn_node node = planner->graph->nodes[index];
+    size_t depth;
+
+    if (node.op == NN_OP_AFFINE) /* its channels are those of its input */
+        node.out = node.inch = (struct nn_range){0, step->in.channels};
+    if (node.op == NN_OP_CONV) {
+        step->gather = step->kernel[0] != 1 || step->kernel[1] != 1 ||
+                       step->stride[0] != 1 || step->stride[1] != 1 ||
+                       node.pad[0] || node.pad[1] || node.pad[2] || node.pad[3];
+        depth = (size_t)step->kernel[0] * step->kernel[1] * step->in.channels;
+        if (step->gather &&
+            depth * planner->kernels->mr > planner->gather_floats)
+            planner->gather_floats = depth * planner->kernels->mr;
+    }
+    return nn_weights_pack(planner->weights, &node, &step->packed,
+                           planner->error);
+}
+
+static enum api_status make_step(struct planner *planner, uint32_t index,
+                                 uint32_t number)
+{
+    const struct nn_node *node = &planner->graph->nodes[index];
+    struct nn_step *step = &planner->plan->steps[number];
+    struct value *values = planner->values;
+    uint32_t made = index + 1;
+    enum api_status status = API_OK;
+
+    step->op = node->op;
+    step->in = values[node->in[0]].shape;
+    step->from = values[node->in[0]].place;
+    set_clamp(step, node->act);
+    set_window(step, node);
+    if (node->op == NN_OP_ADD)
+        step->with = values[node->in[1]].place;
+    if (values[made].swallows) {
+        step->residual = true;
+        step->with = values[residual_of(planner, index)].place;
+        made = values[made].swallows;
+        set_clamp(step, planner->graph->nodes[made - 1].act);
+    }
+    step->out = values[made].shape;
+    if (made == planner->graph->node_count)
+        values[made].place = (struct nn_place){NN_AT_OUTPUT, 0};
+    else
+        status = place(planner, &values[made]);
+    step->to = values[made].place;
+    if (status == API_OK &&
+        (node->op == NN_OP_CONV || node->op == NN_OP_DWCONV ||
+         node->op == NN_OP_LINEAR || node->op == NN_OP_AFFINE))
+        status = pack(planner, index, step);
+    release_read(planner, number);
+    return status;
+}
+
+static enum api_status make_steps(struct planner *planner)
+{
+    struct nn_plan *plan = planner->plan;
+    uint32_t number = 0;
+
+    plan->steps = calloc(plan->step_count, sizeof *plan->steps);
+    if (!plan->steps)
+        return api_fail(planner->error, API_NO_MEMORY, "no memory to plan");
+    planner->values[0].place = (struct nn_place){NN_AT_INPUT, 0};
+    for (uint32_t i = 0; i < planner->graph->node_count; i++)
+        if (has_step(planner, i)) {
+            enum api_status status = make_step(planner, i, number++);
+
+            if (status != API_OK)
+                return status;
+        }
+    if (planner->gather_floats > ARENA_FLOATS_MAX - plan->gather_offset)
+        return api_fail(planner->error, API_BAD_BUNDLE,
+                        "graph %s needs more than %u MiB of memory",
+                        planner->graph->name, API_LIMIT_ARENA_BYTES >> 20);
+    plan->arena_floats = plan->gather_offset + planner->gather_floats;
+    return API_OK;
+}
+
+enum api_status nn_plan_build(const struct nn_graph *graph,
+                              const struct nn_kernels *kernels,
+                              struct nn_weights *weights, struct nn_plan **plan,
+                              struct api_error *error)
+{
+    struct planner planner = {
+        .graph = graph, .kernels = kernels, .weights = weights, .error = error};
+    size_t count = (size_t)graph->node_count + 1;
+    enum api_status status;
+
+    if (graph->node_count < 1 || graph->node_count > API_LIMIT_NODES)
+        return api_fail(error, API_BAD_BUNDLE, "graph %s: not 1 to %u nodes",
+                        graph->name, API_LIMIT_NODES);
+    planner.plan = calloc(1, sizeof *planner.plan);
+    planner.values = calloc(count, sizeof *planner.values);
+    planner.shapes = calloc(count, sizeof *planner.shapes);
+    planner.blocks = calloc(count, sizeof *planner.blocks);
+    if (!planner.plan || !planner.values || !planner.shapes ||
+        !planner.blocks) {
+        status = api_fail(error, API_NO_MEMORY, "no memory to plan");
+        goto out;
+    }
+    planner.plan->kernels = kernels;
+    status = infer_shapes(&planner);
+    if (status != API_OK)
+        goto out;
+    planner.plan->in = planner.shapes[0];
+    planner.plan->out = planner.shapes[graph->node_count];
+    count_readers(&planner);
+    fuse_additions(&planner);
+    find_last_steps(&planner);
+    status = make_steps(&planner);
+    if (status != API_OK)
+        goto out;
+    *plan = planner.plan;
+    planner.plan = NULL;
+out:
+    free(planner.blocks);
+    free(planner.shapes);
+    free(planner.values);
+    nn_plan_close(&planner.plan);
+    return status;
+}
+
+void nn_plan_close(struct nn_plan **plan)
+{
+    if (!*plan)
+        return;
+    free((*plan)->steps);
+    free(*plan);
+    *plan = NULL;
+}

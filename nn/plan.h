@@ -1,0 +1,77 @@
+/* A graph made ready to run: shapes, memory places, packed weights. */
+#ifndef CLEAVE_NN_PLAN_H
+#define CLEAVE_NN_PLAN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "api/status.h"
+#include "nn/bundle.h"
+#include "nn/kernels.h"
+#include "nn/weights.h"
+
+struct nn_shape {
+    uint32_t height, width, channels;
+};
+
+static inline size_t nn_shape_floats(const struct nn_shape *shape)
+{
+    return (size_t)shape->height * shape->width * shape->channels;
+}
+
+/* Where a value lies during a run: in the caller's input or output, or at an
+ * offset (in floats) in the arena. */
+enum nn_memory { NN_AT_INPUT, NN_AT_OUTPUT, NN_AT_ARENA };
+
+struct nn_place {
+    enum nn_memory memory;
+    size_t offset;
+};
+
+/* One call of a kernel. Steps run in order. */
+struct nn_step {
+    enum nn_op op;
+    struct nn_shape in, out;
+    struct nn_place from, to;
+    struct nn_place with; /* second operand of an add, or residual */
+    bool residual;        /* conv, linear: adds `with` before clamping */
+    bool gather;          /* conv: windows are copied together first */
+    uint32_t kernel[2], stride[2], pad[2]; /* y, x; pad: top, left */
+    const float *packed;                   /* lent by the nn_weights */
+    float lo, hi;
+};
+
+/* Immutable once built; any number of threads may run it, each with its own
+ * arena. */
+struct nn_plan {
+    const struct nn_kernels *kernels;
+    struct nn_shape in, out;
+    uint32_t step_count;
+    struct nn_step *steps;
+    size_t gather_offset; /* in the arena, in floats */
+    size_t arena_floats;  /* at most API_LIMIT_ARENA_BYTES */
+};
+
+/* Infers all shapes, refuses what cannot be run (API_BAD_BUNDLE with the
+ * graph's name and the node's number): shapes that disagree, kernels larger
+ * than their padded input, anything beyond API_LIMIT_TENSOR_SIDE,
+ * API_LIMIT_ARENA_BYTES or API_LIMIT_GRAPH_OPERATIONS. Then it drops nodes
+ * that nobody reads, fuses additions into the convolution before them, places
+ * values so that memory is reused, and packs weights into `weights`. Borrows
+ * `kernels` and `weights`; `graph` is not needed afterwards. */
+enum api_status nn_plan_build(const struct nn_graph *graph,
+                              const struct nn_kernels *kernels,
+                              struct nn_weights *weights, struct nn_plan **plan,
+                              struct api_error *error);
+
+/* Frees the plan and sets *plan to NULL; NULL is fine. */
+void nn_plan_close(struct nn_plan **plan);
+
+/* Runs the plan (nn/run.c). `arena` has plan->arena_floats floats with any
+ * contents; `input` and `output` hold plan->in and plan->out. Neither
+ * allocates nor locks nor fails. */
+void nn_plan_run(const struct nn_plan *plan, float *arena, const float *input,
+                 float *output);
+
+#endif

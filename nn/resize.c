@@ -1,0 +1,176 @@
+/* Separable resampling with fixed-point weights, one axis at a time. */
+#include "nn/resize.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* 32 bits hold a byte, the weight's fraction and 2 bits for sign and
+ * overshoot. */
+#define FRACTION_BITS (32 - 8 - 2)
+#define ONE ((int32_t)1 << FRACTION_BITS)
+#define ROUNDING (ONE / 2)
+
+/* Keys' cubic convolution with a = -0.5. The order of the operations decides
+ * the last bit, so it is Pillow's. */
+static double bicubic_weight(double x)
+{
+    const double a = -0.5;
+    x = fabs(x);
+    if (x < 1.0)
+        return ((a + 2.0) * x - (a + 3.0)) * x * x + 1;
+    if (x < 2.0)
+        return (((x - 5) * x + 8) * x - 4) * a;
+    return 0.0;
+}
+
+static double bilinear_weight(double x)
+{
+    x = fabs(x);
+    return x < 1.0 ? 1.0 - x : 0.0;
+}
+
+static int32_t to_fixed(double weight)
+{
+    double scaled = weight * ONE;
+    return (int32_t)(scaled < 0 ? scaled - 0.5 : scaled + 0.5);
+}
+
+/* The source pixels under output pixel `at` and the filter's value on each,
+ * which sum to *total. */
+struct window {
+    uint32_t first, used;
+    double total;
+};
+
+static struct window sample(uint32_t in_count, uint32_t out_count, uint32_t at,
+                            bool bicubic, double *values)
+{
+    double scale = (double)in_count / out_count;
+    double stretch = scale < 1.0 ? 1.0 : scale;
+    double support = (bicubic ? 2.0 : 1.0) * stretch;
+    double centre = (at + 0.5) * scale, inverse = 1.0 / stretch;
+    double low = centre - support + 0.5, high = centre + support + 0.5;
+    struct window window = {.first = low > 0 ? (uint32_t)low : 0};
+    uint32_t end = high < in_count ? (uint32_t)high : in_count;
+    window.used = end - window.first;
+    for (uint32_t i = 0; i < window.used; i++) {
+        double x = (i + window.first - centre + 0.5) * inverse;
+        values[i] = bicubic ? bicubic_weight(x) : bilinear_weight(x);
+        window.total += values[i];
+    }
+    return window;
+}
+
+static void fill_identity(uint32_t crop, struct nn_resize_axis *axis)
+{
+    for (uint32_t i = 0; i < axis->count; i++) {
+        axis->first[i] = crop + i;
+        axis->used[i] = 1;
+        axis->weights[i] = ONE;
+    }
+}
+
+enum api_status nn_resize_axis_fill(uint32_t in_count, uint32_t out_count,
+                                    uint32_t crop, uint32_t count, bool bicubic,
+                                    struct nn_resize_axis *axis)
+{
+    double scale = (double)in_count / out_count;
+    double support = (bicubic ? 2.0 : 1.0) * (scale < 1.0 ? 1.0 : scale);
+    struct nn_resize_axis made = {.count = count, .taps = 1};
+    if (in_count != out_count)
+        made.taps = (uint32_t)ceil(support) * 2 + 1;
+    double *values = malloc(made.taps * sizeof *values);
+    made.first = calloc(count, sizeof *made.first);
+    made.used = calloc(count, sizeof *made.used);
+    made.weights = calloc(count, made.taps * sizeof *made.weights);
+    if (!values || !made.first || !made.used || !made.weights) {
+        free(values);
+        nn_resize_axis_clear(&made);
+        return API_NO_MEMORY;
+    }
+    if (in_count == out_count)
+        fill_identity(crop, &made);
+    for (uint32_t i = 0; i < count && in_count != out_count; i++) {
+        struct window window =
+            sample(in_count, out_count, crop + i, bicubic, values);
+        int32_t *weights = made.weights + (size_t)i * made.taps;
+        for (uint32_t k = 0; k < window.used; k++)
+            weights[k] = to_fixed(values[k] / window.total);
+        made.first[i] = window.first;
+        made.used[i] = window.used;
+    }
+    free(values);
+    /* Windows move right and never shrink on the right. */
+    made.from = made.first[0];
+    made.to = made.first[count - 1] + made.used[count - 1];
+    for (uint32_t i = 0; i < count; i++)
+        made.first[i] -= made.from;
+    *axis = made;
+    return API_OK;
+}
+
+void nn_resize_axis_clear(struct nn_resize_axis *axis)
+{
+    free(axis->first);
+    free(axis->used);
+    free(axis->weights);
+    memset(axis, 0, sizeof *axis);
+}
+
+/* Bicubic weights overshoot, so sums leave 0..255. */
+static uint8_t to_byte(int32_t sum)
+{
+    int32_t value = sum >> FRACTION_BITS;
+    return (uint8_t)(value < 0 ? 0 : value > 255 ? 255 : value);
+}
+
+void nn_resize_across(const struct nn_resize_axis *axis, const uint8_t *source,
+                      size_t rows, uint8_t *out)
+{
+    size_t source_row_bytes = (size_t)(axis->to - axis->from) * 3;
+    for (size_t y = 0; y < rows; y++) {
+        for (uint32_t x = 0; x < axis->count; x++) {
+            const int32_t *weights = axis->weights + (size_t)x * axis->taps;
+            const uint8_t *pixel = source + (size_t)axis->first[x] * 3;
+            int32_t red = ROUNDING, green = ROUNDING, blue = ROUNDING;
+            for (uint32_t k = 0; k < axis->used[x]; k++) {
+                red += pixel[0] * weights[k];
+                green += pixel[1] * weights[k];
+                blue += pixel[2] * weights[k];
+                pixel += 3;
+            }
+            out[0] = to_byte(red);
+            out[1] = to_byte(green);
+            out[2] = to_byte(blue);
+            out += 3;
+        }
+        source += source_row_bytes;
+    }
+}
+
+/* Columns that share one pass over the taps: what stays in registers. */
+enum { STRIP = 64 };
+
+void nn_resize_down(const struct nn_resize_axis *axis, const uint8_t *source,
+                    size_t row_bytes, uint8_t *out)
+{
+    for (uint32_t y = 0; y < axis->count; y++) {
+        const int32_t *weights = axis->weights + (size_t)y * axis->taps;
+        const uint8_t *top = source + axis->first[y] * row_bytes;
+        for (size_t x = 0; x < row_bytes; x += STRIP) {
+            int32_t sums[STRIP];
+            size_t width = row_bytes - x < STRIP ? row_bytes - x : STRIP;
+            for (size_t i = 0; i < width; i++)
+                sums[i] = ROUNDING;
+            for (uint32_t k = 0; k < axis->used[y]; k++) {
+                const uint8_t *row = top + k * row_bytes + x;
+                for (size_t i = 0; i < width; i++)
+                    sums[i] += row[i] * weights[k];
+            }
+            for (size_t i = 0; i < width; i++)
+                out[i + x] = to_byte(sums[i]);
+        }
+        out += row_bytes;
+    }
+}

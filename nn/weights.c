@@ -1,0 +1,262 @@
+/* Packs weights for the kernels and shares them between graphs. */
+#include "nn/weights.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "api/limits.h"
+#include "nn/half.h"
+
+enum { ALIGNMENT = 64, FIRST_SLOTS = 64 };
+
+struct entry {
+    struct nn_node node; /* what was packed; shape and place members unused */
+    float *packed;       /* NULL in an empty slot */
+};
+
+struct nn_weights {
+    const struct nn_kernels *kernels;
+    struct entry *slots; /* open addressing, at most half full */
+    size_t slot_count;   /* a power of two */
+    size_t used;
+    size_t bytes;
+};
+
+static bool is_depthwise(enum nn_op op)
+{
+    return op == NN_OP_DWCONV || op == NN_OP_AFFINE;
+}
+
+static bool same_weights(const struct nn_node *a, const struct nn_node *b)
+{
+    return is_depthwise(a->op) == is_depthwise(b->op) &&
+           a->weight == b->weight && a->scale == b->scale &&
+           a->bias == b->bias && a->out.from == b->out.from &&
+           a->out.to == b->out.to && a->inch.from == b->inch.from &&
+           a->inch.to == b->inch.to;
+}
+
+static uint64_t mix(uint64_t hash, uint64_t value)
+{
+    return ((hash ^ value) * 0x9e3779b97f4a7c15u) ^ (hash >> 29);
+}
+
+static struct entry *find(const struct nn_weights *weights,
+                          const struct nn_node *node)
+{
+    size_t mask = weights->slot_count - 1;
+    uint64_t hash = is_depthwise(node->op);
+
+    hash = mix(hash, (uintptr_t)node->weight);
+    hash = mix(hash, (uintptr_t)node->scale);
+    hash = mix(hash, (uintptr_t)node->bias);
+    hash = mix(hash, (uint64_t)node->out.from << 32 | node->out.to);
+    hash = mix(hash, (uint64_t)node->inch.from << 32 | node->inch.to);
+    for (size_t i = (size_t)(hash >> 17) & mask;; i = (i + 1) & mask)
+        if (!weights->slots[i].packed ||
+            same_weights(&weights->slots[i].node, node))
+            return &weights->slots[i];
+}
+
+static enum api_status grow(struct nn_weights *weights)
+{
+    struct nn_weights wider = *weights;
+
+    wider.slot_count *= 2;
+    wider.slots = calloc(wider.slot_count, sizeof *wider.slots);
+    if (!wider.slots)
+        return API_NO_MEMORY;
+    for (size_t i = 0; i < weights->slot_count; i++)
+        if (weights->slots[i].packed)
+            *find(&wider, &weights->slots[i].node) = weights->slots[i];
+    free(weights->slots);
+    *weights = wider;
+    return API_OK;
+}
+
+enum api_status nn_weights_open(const struct nn_kernels *kernels,
+                                struct nn_weights **weights)
+{
+    struct nn_weights *made = calloc(1, sizeof *made);
+
+    if (!made)
+        return API_NO_MEMORY;
+    made->kernels = kernels;
+    made->slot_count = FIRST_SLOTS;
+    made->slots = calloc(made->slot_count, sizeof *made->slots);
+    if (!made->slots) {
+        free(made);
+        return API_NO_MEMORY;
+    }
+    *weights = made;
+    return API_OK;
+}
+
+void nn_weights_close(struct nn_weights **weights)
+{
+    if (!*weights)
+        return;
+    for (size_t i = 0; i < (*weights)->slot_count; i++)
+        free((*weights)->slots[i].packed);
+    free((*weights)->slots);
+    free(*weights);
+    *weights = NULL;
+}
+
+size_t nn_weights_bytes(const struct nn_weights *weights)
+{
+    return weights->bytes;
+}
+
+/* Element `index` of a tensor of numbers, at any alignment. */
+static float element(const struct nn_tensor *tensor, size_t index)
+{
+    float value;
+    uint16_t half;
+
+    switch (tensor->dtype) {
+    case NN_F16:
+        memcpy(&half, tensor->data + index * sizeof half, sizeof half);
+        return nn_half_to_float(half);
+    case NN_I8:
+        return (float)(int8_t)tensor->data[index];
+    default:
+        memcpy(&value, tensor->data + index * sizeof value, sizeof value);
+        return value;
+    }
+}
+
+/* Scale or bias of the n-th channel in range: those tensors have one value
+ * for each channel that the node uses. */
+static float element_or(const struct nn_tensor *tensor, size_t n, float other)
+{
+    return tensor ? element(tensor, n) : other;
+}
+
+static void pack_panels(const struct nn_weights *weights,
+                        const struct nn_node *node, float *to)
+{
+    const struct nn_tensor *weight = node->weight;
+    const uint32_t nr = weights->kernels->nr;
+    uint32_t columns = node->out.to - node->out.from;
+    uint32_t channels = node->inch.to - node->inch.from;
+    size_t taps =
+        node->op == NN_OP_CONV ? (size_t)weight->dims[1] * weight->dims[2] : 1;
+    size_t all_channels = weight->dims[weight->rank - 1];
+
+    for (uint32_t column = 0; column < columns;) {
+        uint32_t rest = columns - column;
+        uint32_t width = rest <= nr / 2 ? nr / 2 : nr;
+
+        if (rest > width)
+            rest = width;
+        for (uint32_t n = 0; n < rest; n++) {
+            size_t row = (node->out.from + column + n) * taps;
+            float scale = element_or(node->scale, column + n, 1.0f);
+            float *at = to + n;
+
+            *at = element_or(node->bias, column + n, 0.0f);
+            for (size_t tap = 0; tap < taps; tap++) {
+                size_t from = (row + tap) * all_channels + node->inch.from;
+
+                for (uint32_t c = 0; c < channels; c++) {
+                    at += width;
+                    *at = element(weight, from + c) * scale;
+                }
+            }
+        }
+        to += (taps * channels + 1) * width;
+        column += width;
+    }
+}
+
+static void pack_blocks(const struct nn_weights *weights,
+                        const struct nn_node *node, float *to)
+{
+    const struct nn_tensor *weight = node->weight;
+    const uint32_t lanes = weights->kernels->lanes;
+    uint32_t channels = node->out.to - node->out.from;
+    size_t taps = weight ? (size_t)weight->dims[0] * weight->dims[1] : 1;
+
+    for (uint32_t c = 0; c < channels; c++) {
+        float *at = to + c / lanes * (taps + 1) * lanes + c % lanes;
+        float scale = element_or(node->scale, c, 1.0f);
+
+        *at = element_or(node->bias, c, 0.0f);
+        for (size_t tap = 0; tap < taps; tap++) {
+            size_t index =
+                weight ? tap * weight->dims[2] + node->out.from + c : 0;
+
+            at += lanes;
+            *at = weight ? element(weight, index) * scale : scale;
+        }
+    }
+}
+
+/* Floats that packing the node takes, or 0 if they exceed the limit. */
+static size_t packed_floats(const struct nn_weights *weights,
+                            const struct nn_node *node)
+{
+    const uint32_t *dims = node->weight ? node->weight->dims : NULL;
+    uint64_t columns = node->out.to - node->out.from;
+    uint64_t depth = 1;
+
+    if (is_depthwise(node->op)) {
+        uint32_t lanes = weights->kernels->lanes;
+
+        if (dims)
+            depth = (uint64_t)dims[0] * dims[1];
+        columns = (columns + lanes - 1) / lanes * lanes;
+    } else {
+        uint32_t half = weights->kernels->nr / 2;
+
+        depth = node->inch.to - node->inch.from;
+        if (node->op == NN_OP_CONV) /* sides are below 2^17, so this fits */
+            depth *= dims[1] * (uint64_t)dims[2];
+        columns = (columns + half - 1) / half * half;
+    }
+    if (depth + 1 > API_LIMIT_PACKED_BYTES / sizeof(float) / columns)
+        return 0;
+    return (size_t)(columns * (depth + 1));
+}
+
+enum api_status nn_weights_pack(struct nn_weights *weights,
+                                const struct nn_node *node,
+                                const float **packed, struct api_error *error)
+{
+    struct entry *slot = find(weights, node);
+    size_t floats, bytes;
+    float *made;
+
+    if (slot->packed) {
+        *packed = slot->packed;
+        return API_OK;
+    }
+    floats = packed_floats(weights, node);
+    bytes = floats * sizeof(float);
+    if (!floats || bytes > API_LIMIT_PACKED_BYTES - weights->bytes)
+        return api_fail(error, API_BAD_BUNDLE,
+                        "the weights in use exceed %u MiB",
+                        API_LIMIT_PACKED_BYTES >> 20);
+    bytes = (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+    made = aligned_alloc(ALIGNMENT, bytes);
+    if (!made)
+        return api_fail(error, API_NO_MEMORY, "no memory for the weights");
+    memset(made, 0, bytes);
+    if (is_depthwise(node->op))
+        pack_blocks(weights, node, made);
+    else
+        pack_panels(weights, node, made);
+    slot->node = *node;
+    slot->packed = made;
+    weights->bytes += floats * sizeof(float);
+    *packed = made;
+    /* Growing may fail: then the table merely fills up further, but one slot
+     * must stay empty for find() to end. */
+    if (++weights->used * 2 > weights->slot_count && grow(weights) != API_OK &&
+        weights->used + 1 >= weights->slot_count)
+        return api_fail(error, API_NO_MEMORY, "no memory for the weights");
+    return API_OK;
+}

@@ -1,0 +1,40 @@
+/* Weights as the kernels want them: dequantised, scaled, packed, shared. */
+#ifndef CLEAVE_NN_WEIGHTS_H
+#define CLEAVE_NN_WEIGHTS_H
+
+#include <stddef.h>
+
+#include "api/status.h"
+#include "nn/bundle.h"
+#include "nn/kernels.h"
+
+/* All packed weights of one model, for one kernel set. Not thread-safe while
+ * packing; what it has packed is immutable. */
+struct nn_weights;
+
+/* Borrows `kernels`. API_NO_MEMORY. */
+enum api_status nn_weights_open(const struct nn_kernels *kernels,
+                                struct nn_weights **weights);
+
+/* Frees everything packed and sets *weights to NULL; NULL is fine. */
+void nn_weights_close(struct nn_weights **weights);
+
+/* Packs what `node` multiplies and adds, and lends it out until
+ * nn_weights_close. Nodes that use the same channels of the same tensor with
+ * the same scale and bias get the same memory, whatever graph they are in.
+ *
+ * conv, linear: the layout of struct nn_tile, with k counting ky, kx, input
+ * channel, the last fastest. dwconv, affine: the layout of struct nn_dwconv;
+ * an affine is a depthwise convolution of one tap.
+ *
+ * The node's tensors must have the shapes that docs/WIRE.md demands and its
+ * ranges must lie within them (nn/plan.c checks). API_BAD_BUNDLE when the
+ * model's packed weights exceed API_LIMIT_PACKED_BYTES; API_NO_MEMORY. */
+enum api_status nn_weights_pack(struct nn_weights *weights,
+                                const struct nn_node *node,
+                                const float **packed, struct api_error *error);
+
+/* Bytes packed so far. */
+size_t nn_weights_bytes(const struct nn_weights *weights);
+
+#endif
