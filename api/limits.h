@@ -7,6 +7,7 @@
 #define API_LIMIT_PICTURE_SIDE 16384u         /* pixels, either side */
 #define API_LIMIT_PICTURE_PIXELS (64u << 20)  /* width times height */
 #define API_LIMIT_JPEG_SCANS 100u             /* progressive scans */
+#define API_LIMIT_JPEG_MEMORY_BYTES (256u << 20) /* libjpeg's coefficients */
 
 /* Frames */
 #define API_LIMIT_FRAME_BYTES (1u << 20)      /* header and payload */
@@ -33,5 +34,7 @@
 #define API_LIMIT_NODES 4096u                 /* nodes of one graph */
 #define API_LIMIT_TENSOR_SIDE 65536u          /* any one dimension */
 #define API_LIMIT_ARENA_BYTES (1u << 30)      /* working memory of one run */
+#define API_LIMIT_PACKED_BYTES (1u << 30)     /* a model's weights in memory */
+#define API_LIMIT_GRAPH_OPERATIONS (1ull << 36) /* of one run of a graph */
 
 #endif

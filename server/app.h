@@ -1,0 +1,26 @@
+/* What every handler may use: the running server. */
+#ifndef CLEAVE_SERVER_APP_H
+#define CLEAVE_SERVER_APP_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+
+#include "server/config.h"
+#include "server/metrics.h"
+#include "server/queue.h"
+#include "server/registry.h"
+
+struct srv_app {
+    const struct srv_config *config;
+    struct srv_registry *registry;
+    struct srv_queue *queue;
+    struct srv_metrics *metrics;
+    atomic_bool draining; /* set once: no new inference is accepted */
+};
+
+static inline bool srv_app_is_draining(struct srv_app *app)
+{
+    return atomic_load(&app->draining);
+}
+
+#endif

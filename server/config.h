@@ -1,0 +1,42 @@
+/* Options: flag, else environment, else JSON file, else default. */
+#ifndef CLEAVE_SERVER_CONFIG_H
+#define CLEAVE_SERVER_CONFIG_H
+
+#include <stdio.h>
+
+#include "api/status.h"
+
+struct srv_config {
+    char listen[300];     /* HOST:PORT as given */
+    char host[256];       /* "" for every address */
+    char port[8];         /* "0": any free one */
+    char model[1024];     /* path of the bundle */
+    char port_file[1024]; /* gets the port's number; "" for none */
+    unsigned workers;
+    unsigned queue;
+    unsigned http_threads;
+    unsigned connections;
+    unsigned max_body_bytes;
+    unsigned drain_ms;
+    unsigned deadline_ms;
+    unsigned request_timeout_ms;
+    int log_level; /* enum srv_log_level */
+};
+
+/* What the command line asks for besides settings. */
+enum srv_action { SRV_SERVE, SRV_CHECK, SRV_HELP, SRV_VERSION };
+
+/* Merges all sources into *config. API_USAGE with a sentence that names the
+ * source of the fault. `environment` is environ's form. */
+enum api_status srv_config_read(int argc, char **argv, char **environment,
+                                struct srv_config *config,
+                                enum srv_action *action,
+                                struct api_error *error);
+
+/* The text of --help. */
+void srv_config_help(FILE *out);
+
+/* The settings in force as a JSON object that --config accepts. */
+void srv_config_print(const struct srv_config *config, FILE *out);
+
+#endif

@@ -1,0 +1,518 @@
+/* The one file that knows libmicrohttpd. Each request passes through
+ * on_target (first line), on_request (headers, body, end, and again after a
+ * wait) and on_completed. */
+#include "server/http.h"
+
+#include <inttypes.h>
+#include <microhttpd.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <unistd.h>
+
+#include "server/log.h"
+#include "server/monotonic.h"
+#include "server/reaper.h"
+#include "server/request.h"
+#include "server/routes.h"
+
+/* Bodies in memory, all connections together. Only bytes that really came
+ * count, so that announcing much and sending little starves nobody. */
+#define BODY_BUDGET_BYTES ((size_t)256 << 20)
+/* Buffer for one connection's headers, and window onto its body. */
+#define CONNECTION_BYTES ((size_t)32 << 10)
+/* Longer than libcurl keeps an idle connection (118 s), so that it is the
+ * client that closes, and no request meets a closing server. */
+#define IDLE_US (130 * INT64_C(1000000))
+/* A client that reads a reply more slowly than this is cut off. */
+#define SLOWEST_BYTES_PER_MS 4
+
+struct srv_http {
+    struct srv_app *app;
+    struct MHD_Daemon *daemon;
+    struct srv_reaper *reaper;
+    uint64_t id_seed;
+    _Atomic uint64_t id_count;
+    _Atomic unsigned active;
+    _Atomic size_t body_bytes;
+};
+
+enum phase { HEADERS, BODY, WAITING, REPLIED };
+
+/* A request together with what the library knows of it. */
+struct exchange {
+    struct srv_http *http;
+    struct MHD_Connection *connection;
+    struct srv_reaper_entry *entry;
+    enum phase phase;
+    size_t body_capacity;
+    struct srv_request *request;
+};
+
+/* What the headers say of the body. */
+struct framing {
+    unsigned lengths; /* Content-Length headers */
+    bool malformed;   /* one of them is no number */
+    bool transfer_encoding;
+    bool expects_continue;
+    uint64_t length;
+};
+
+static struct srv_reaper_entry *entry_of(struct MHD_Connection *connection)
+{
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+    return info ? info->socket_context : NULL;
+}
+
+static int64_t request_deadline(const struct srv_http *http)
+{
+    return srv_now_us() + (int64_t)http->app->config->request_timeout_ms * 1000;
+}
+
+static void on_connection(void *context, struct MHD_Connection *connection,
+                          void **socket_context,
+                          enum MHD_ConnectionNotificationCode code)
+{
+    struct srv_http *http = context;
+    if (code == MHD_CONNECTION_NOTIFY_STARTED) {
+        const union MHD_ConnectionInfo *info = MHD_get_connection_info(
+            connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+        if (info)
+            *socket_context = srv_reaper_add(http->reaper, info->connect_fd);
+        srv_reaper_arm(*socket_context, request_deadline(http));
+    } else {
+        /* Comes before the socket is closed. */
+        srv_reaper_remove(http->reaper, *socket_context);
+        *socket_context = NULL;
+    }
+}
+
+/* First line of a request. Routing uses this raw target: the library decodes
+ * %00 and %2F in its own copy, which would make other paths of some. */
+static void *on_target(void *context, const char *target,
+                       struct MHD_Connection *connection)
+{
+    struct srv_http *http = context;
+    struct exchange *exchange = calloc(1, sizeof *exchange);
+    if (!exchange)
+        return NULL;
+    exchange->request = srv_request_open(http->app, target ? target : "");
+    if (!exchange->request) {
+        free(exchange);
+        return NULL;
+    }
+    exchange->http = http;
+    exchange->connection = connection;
+    exchange->entry = entry_of(connection);
+    exchange->request->exchange = exchange;
+    srv_reaper_arm(exchange->entry, request_deadline(http));
+    atomic_fetch_add(&http->active, 1);
+    return exchange;
+}
+
+static void drop_body(struct exchange *exchange)
+{
+    free(exchange->request->body);
+    exchange->request->body = NULL;
+    atomic_fetch_sub(&exchange->http->body_bytes, exchange->body_capacity);
+    exchange->body_capacity = 0;
+}
+
+static void on_completed(void *context, struct MHD_Connection *connection,
+                         void **request_context,
+                         enum MHD_RequestTerminationCode code)
+{
+    struct srv_http *http = context;
+    struct exchange *exchange = *request_context;
+    (void)connection;
+    if (!exchange)
+        return;
+    const struct srv_request *request = exchange->request;
+    if (exchange->phase != REPLIED) {
+        struct srv_log_line line;
+        srv_log_begin(&line, SRV_INFO, "aborted");
+        srv_log_text(&line, "request_id", request->id);
+        srv_log_text(&line, "path", request->path);
+        srv_log_number(&line, "bytes_in", (int64_t)request->body_bytes);
+        srv_log_number(&line, "reason", (int64_t)code);
+        srv_log_end(&line);
+    }
+    srv_reaper_arm(exchange->entry, srv_now_us() + IDLE_US);
+    drop_body(exchange);
+    srv_request_close(&exchange->request);
+    free(exchange);
+    *request_context = NULL;
+    atomic_fetch_sub(&http->active, 1);
+}
+
+static enum MHD_Result see_header(void *context, enum MHD_ValueKind kind,
+                                  const char *name, const char *value)
+{
+    struct framing *framing = context;
+    (void)kind;
+    if (!value)
+        value = "";
+    if (strcasecmp(name, "Content-Length") == 0) {
+        size_t digits = strspn(value, "0123456789");
+        framing->lengths++;
+        if (digits == 0 || digits > 18 || value[digits] != '\0')
+            framing->malformed = true;
+        else
+            framing->length = strtoull(value, NULL, 10);
+    } else if (strcasecmp(name, "Transfer-Encoding") == 0) {
+        framing->transfer_encoding = true;
+    } else if (strcasecmp(name, "Expect") == 0) {
+        framing->expects_continue = strcasecmp(value, "100-continue") == 0;
+    }
+    return MHD_YES;
+}
+
+/* Two parties that disagree on where a body ends can be made to disagree on
+ * what the next request is, so anything ambiguous is refused. */
+static void check_framing(struct srv_request *request,
+                          const struct framing *framing)
+{
+    if (framing->lengths > 1 || framing->malformed)
+        srv_reply_problem(request, API_BAD_REQUEST,
+                          "Content-Length must be one whole number");
+    else if (framing->transfer_encoding && framing->lengths > 0)
+        srv_reply_problem(request, API_BAD_REQUEST,
+                          "Content-Length and Transfer-Encoding exclude each "
+                          "other");
+    else if (framing->transfer_encoding)
+        srv_reply_problem(request, API_LENGTH_REQUIRED,
+                          "send Content-Length instead of Transfer-Encoding");
+    request->has_length = framing->lengths > 0;
+    request->length = framing->length;
+}
+
+/* Takes the client's id if it is short and printable, else makes one. */
+static void identify(struct exchange *exchange)
+{
+    struct srv_request *request = exchange->request;
+    const char *given = srv_request_header(request, "X-Request-Id");
+    size_t length = 0;
+    while (given && given[length] > 0x20 && given[length] < 0x7F)
+        length++;
+    if (length > 0 && length < sizeof request->id && given[length] == '\0') {
+        memcpy(request->id, given, length + 1);
+        return;
+    }
+    /* splitmix64: ids that look unlike, from a counter. */
+    uint64_t x = exchange->http->id_seed +
+                 atomic_fetch_add(&exchange->http->id_count, 1) *
+                     UINT64_C(0x9E3779B97F4A7C15);
+    x = (x ^ x >> 30) * UINT64_C(0xBF58476D1CE4E5B9);
+    x = (x ^ x >> 27) * UINT64_C(0x94D049BB133111EB);
+    snprintf(request->id, sizeof request->id, "%016" PRIx64, x ^ x >> 31);
+}
+
+static void observe(const struct exchange *exchange)
+{
+    const struct srv_request *request = exchange->request;
+    const struct srv_infer *infer = &request->infer;
+    int code = request->reply.code;
+    int64_t total_us = srv_now_us() - request->started_us;
+    bool is_inference = request->route && request->route->is_inference;
+    struct srv_observation observation = {
+        .route = srv_route_pattern_index(request->route),
+        .http_code = code,
+        .is_inference = is_inference,
+        .point = infer->point,
+        .total_us = total_us,
+        .queue_us = infer->queue_us,
+        .decode_us = infer->decode_us,
+        .infer_us = infer->infer_us,
+        .body_bytes = request->body_bytes,
+    };
+    srv_metrics_observe(exchange->http->app->metrics, &observation);
+
+    struct srv_log_line line;
+    srv_log_begin(&line,
+                  code == 500    ? SRV_ERROR
+                  : is_inference ? SRV_INFO
+                                 : SRV_DEBUG,
+                  "request");
+    srv_log_text(&line, "request_id", request->id);
+    srv_log_text(&line, "method", request->method);
+    srv_log_text(&line, "path", request->path);
+    srv_log_number(&line, "status", code);
+    if (infer->point >= 0)
+        srv_log_text(&line, "point",
+                     request->model->info.points[infer->point].id);
+    srv_log_ms(&line, "duration_ms", total_us);
+    if (infer->queue_us >= 0)
+        srv_log_ms(&line, "queue_ms", infer->queue_us);
+    if (infer->decode_us >= 0)
+        srv_log_ms(&line, "decode_ms", infer->decode_us);
+    if (infer->infer_us >= 0)
+        srv_log_ms(&line, "infer_ms", infer->infer_us);
+    srv_log_number(&line, "bytes_in", (int64_t)request->body_bytes);
+    srv_log_number(&line, "bytes_out", (int64_t)request->reply.body_bytes);
+    srv_log_end(&line);
+}
+
+/* The reply's body goes over to the response. */
+static struct MHD_Response *make_response(struct srv_reply *reply)
+{
+    struct MHD_Response *response = NULL;
+    if (reply->body_bytes == 0)
+        response = MHD_create_response_from_buffer(0, (void *)(uintptr_t) "",
+                                                   MHD_RESPMEM_PERSISTENT);
+    else
+        response = MHD_create_response_from_buffer(
+            reply->body_bytes, (void *)(uintptr_t)reply->body,
+            reply->body_owned ? MHD_RESPMEM_MUST_FREE : MHD_RESPMEM_PERSISTENT);
+    if (response && reply->body_bytes > 0)
+        reply->body_owned = false;
+    return response;
+}
+
+/* Never fails loudly: without memory for a header the reply goes without. */
+static enum MHD_Result send_reply(struct exchange *exchange)
+{
+    struct srv_request *request = exchange->request;
+    struct srv_reply *reply = &request->reply;
+    struct MHD_Response *response = make_response(reply);
+    if (!response)
+        return MHD_NO;
+    if (reply->media_type)
+        MHD_add_response_header(response, "Content-Type", reply->media_type);
+    MHD_add_response_header(response, "X-Request-Id", request->id);
+    for (unsigned i = 0; i < reply->header_count; i++)
+        MHD_add_response_header(response, reply->headers[i].name,
+                                reply->headers[i].value);
+    if (reply->close || srv_app_is_draining(exchange->http->app))
+        MHD_add_response_header(response, "Connection", "close");
+    observe(exchange);
+    exchange->phase = REPLIED;
+    srv_reaper_arm(exchange->entry,
+                   request_deadline(exchange->http) +
+                       (int64_t)(reply->body_bytes / SLOWEST_BYTES_PER_MS) *
+                           1000);
+    enum MHD_Result queued = MHD_queue_response(
+        exchange->connection, (unsigned)reply->code, response);
+    MHD_destroy_response(response);
+    return queued;
+}
+
+/* Replying in this first call makes the library close the connection, so a
+ * refusal normally waits for the end of the body, which is dropped. Not if the
+ * body is too much to take in, or if the client waits for our word. */
+static enum MHD_Result take_headers(struct exchange *exchange,
+                                    const char *method)
+{
+    struct srv_request *request = exchange->request;
+    snprintf(request->method, sizeof request->method, "%s", method);
+    identify(exchange);
+    struct framing framing = {.lengths = 0};
+    MHD_get_connection_values(exchange->connection, MHD_HEADER_KIND, see_header,
+                              &framing);
+    check_framing(request, &framing);
+    bool misframed = request->reply.code != 0;
+    if (!misframed)
+        srv_route_begin(request);
+    exchange->phase = BODY;
+    bool refused = request->reply.code != 0;
+    if (!refused && request->length > request->body_limit) {
+        srv_reply_problem(request, API_TOO_LARGE,
+                          "the body is larger than this server takes");
+        refused = true;
+    }
+    if (misframed ||
+        (refused && (request->length > request->body_limit ||
+                     (request->length > 0 && framing.expects_continue)))) {
+        request->reply.close = true;
+        return send_reply(exchange);
+    }
+    return MHD_YES;
+}
+
+/* Makes room for `more` bytes of body; false if the budget or memory is used
+ * up. */
+static bool make_room(struct exchange *exchange, size_t more)
+{
+    struct srv_request *request = exchange->request;
+    size_t need = request->body_bytes + more;
+    if (need <= exchange->body_capacity)
+        return true;
+    /* body_limit bounds the length, so doubling does not overflow. */
+    size_t grown = exchange->body_capacity ? exchange->body_capacity : 8192;
+    while (grown < need)
+        grown *= 2;
+    if (grown > request->length)
+        grown = (size_t)request->length;
+    size_t extra = grown - exchange->body_capacity;
+    _Atomic size_t *held = &exchange->http->body_bytes;
+    if (grown < need)
+        return false;
+    if (atomic_fetch_add(held, extra) + extra > BODY_BUDGET_BYTES) {
+        atomic_fetch_sub(held, extra);
+        return false;
+    }
+    uint8_t *body = realloc(request->body, grown);
+    if (!body) {
+        atomic_fetch_sub(held, extra);
+        return false;
+    }
+    request->body = body;
+    exchange->body_capacity = grown;
+    return true;
+}
+
+static void take_body(struct exchange *exchange, const char *bytes,
+                      size_t count)
+{
+    struct srv_request *request = exchange->request;
+    bool keep = request->keep_body && request->reply.code == 0;
+    if (keep && make_room(exchange, count)) {
+        memcpy(request->body + request->body_bytes, bytes, count);
+    } else if (keep) {
+        drop_body(exchange);
+        srv_metrics_reject(exchange->http->app->metrics, SRV_REJECT_MEMORY);
+        srv_reply_problem(request, API_OVERLOADED,
+                          "too many request bodies at once");
+    }
+    request->body_bytes += count;
+}
+
+static enum MHD_Result take_end(struct exchange *exchange)
+{
+    struct srv_request *request = exchange->request;
+    request->received_us = srv_now_us();
+    srv_reaper_arm(exchange->entry, SRV_NO_DEADLINE);
+    if (request->reply.code != 0)
+        return send_reply(exchange);
+    if (!request->route->is_inference) {
+        request->route->finish(request);
+        return send_reply(exchange);
+    }
+    /* Suspended first: a worker may be done before finish() returns. From
+     * then on the request is the worker's, until it resumes. */
+    exchange->phase = WAITING;
+    MHD_suspend_connection(exchange->connection);
+    request->route->finish(request);
+    return MHD_YES;
+}
+
+static enum MHD_Result on_request(void *context,
+                                  struct MHD_Connection *connection,
+                                  const char *url, const char *method,
+                                  const char *version, const char *upload,
+                                  size_t *upload_bytes, void **request_context)
+{
+    struct exchange *exchange = *request_context;
+    (void)context;
+    (void)connection;
+    (void)url;
+    (void)version;
+    if (!exchange)
+        return MHD_NO; /* on_target had no memory */
+    switch (exchange->phase) {
+    case HEADERS:
+        return take_headers(exchange, method);
+    case BODY:
+        if (*upload_bytes == 0)
+            return take_end(exchange);
+        take_body(exchange, upload, *upload_bytes);
+        *upload_bytes = 0;
+        return MHD_YES;
+    case WAITING:
+        return send_reply(exchange);
+    case REPLIED:
+        break;
+    }
+    return MHD_YES;
+}
+
+const char *srv_request_header(const struct srv_request *request,
+                               const char *name)
+{
+    const struct exchange *exchange = request->exchange;
+    return MHD_lookup_connection_value(exchange->connection, MHD_HEADER_KIND,
+                                       name);
+}
+
+void srv_request_resume(struct srv_request *request)
+{
+    const struct exchange *exchange = request->exchange;
+    MHD_resume_connection(exchange->connection);
+}
+
+static uint64_t random_seed(void)
+{
+    uint64_t seed = (uint64_t)srv_now_us() ^ (uint64_t)getpid() << 40;
+    FILE *file = fopen("/dev/urandom", "rb");
+    if (file) {
+        uint64_t more = 0;
+        if (fread(&more, sizeof more, 1, file) == 1)
+            seed ^= more;
+        fclose(file);
+    }
+    return seed;
+}
+
+static struct MHD_Daemon *start(struct srv_http *http, int listening)
+{
+    const struct srv_config *config = http->app->config;
+    const unsigned flags =
+        MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME;
+    /* A pool of one is a contradiction to the library: 0 is one thread. */
+    unsigned pool = config->http_threads > 1 ? config->http_threads : 0;
+    return MHD_start_daemon(
+        flags, 0, NULL, NULL, on_request, http, MHD_OPTION_LISTEN_SOCKET,
+        listening, MHD_OPTION_THREAD_POOL_SIZE, pool,
+        MHD_OPTION_CONNECTION_LIMIT, config->connections,
+        MHD_OPTION_CONNECTION_MEMORY_LIMIT, CONNECTION_BYTES,
+        MHD_OPTION_URI_LOG_CALLBACK, on_target, http,
+        MHD_OPTION_NOTIFY_COMPLETED, on_completed, http,
+        MHD_OPTION_NOTIFY_CONNECTION, on_connection, http, MHD_OPTION_END);
+}
+
+enum api_status srv_http_open(struct srv_app *app, int listening,
+                              struct srv_http **http, struct api_error *error)
+{
+    struct srv_http *made = calloc(1, sizeof *made);
+    if (!made)
+        return api_fail(error, API_NO_MEMORY, "no memory for the HTTP server");
+    made->app = app;
+    made->id_seed = random_seed();
+    enum api_status status = srv_reaper_open(&made->reaper);
+    if (status == API_OK) {
+        made->daemon = start(made, listening);
+        if (made->daemon) {
+            *http = made;
+            return API_OK;
+        }
+        status = API_INTERNAL;
+    }
+    srv_http_close(&made);
+    return api_fail(error, status, "cannot start the HTTP server");
+}
+
+unsigned srv_http_active(struct srv_http *http)
+{
+    return atomic_load(&http->active);
+}
+
+void srv_http_stop_listening(struct srv_http *http)
+{
+    MHD_socket listening = MHD_quiesce_daemon(http->daemon);
+    if (listening != MHD_INVALID_SOCKET)
+        close(listening);
+}
+
+void srv_http_close(struct srv_http **http)
+{
+    struct srv_http *old = *http;
+    if (!old)
+        return;
+    if (old->daemon)
+        MHD_stop_daemon(old->daemon);
+    srv_reaper_close(&old->reaper);
+    free(old);
+    *http = NULL;
+}

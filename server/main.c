@@ -1,0 +1,162 @@
+/* cleaved: puts the parts together, in order, and takes them apart again. */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "nn/nn.h"
+#include "server/app.h"
+#include "server/handlers.h"
+#include "server/http.h"
+#include "server/lifecycle.h"
+#include "server/listener.h"
+#include "server/log.h"
+#include "server/process.h"
+#include "server/routes.h"
+#include "server/worker.h"
+
+extern char **environ;
+
+/* Written aside and renamed, so that a reader never sees half a number. */
+static enum api_status write_port_file(const char *path, unsigned port,
+                                       struct api_error *error)
+{
+    char aside[1100];
+    snprintf(aside, sizeof aside, "%s.part", path);
+    FILE *file = fopen(aside, "w");
+    bool good = file && fprintf(file, "%u\n", port) > 0;
+    if (file)
+        good = fclose(file) == 0 && good;
+    if (!good || rename(aside, path) != 0)
+        return api_fail(error, API_INTERNAL, "cannot write %.100s: %s", path,
+                        strerror(errno));
+    return API_OK;
+}
+
+static void log_listening(const struct srv_app *app, unsigned port)
+{
+    const struct srv_config *config = app->config;
+    const struct api_model *info = &srv_registry_default(app->registry)->info;
+    struct srv_log_line line;
+    srv_log_begin(&line, SRV_INFO, "listening");
+    srv_log_text(&line, "version", CLEAVE_VERSION);
+    srv_log_text(&line, "host", config->host);
+    srv_log_number(&line, "port", port);
+    srv_log_text(&line, "model", info->name);
+    srv_log_text(&line, "model_version", info->version);
+    srv_log_number(&line, "points", info->point_count);
+    srv_log_text(&line, "isa", nn_cpu_name());
+    srv_log_number(&line, "workers", config->workers);
+    srv_log_end(&line);
+}
+
+/* Everything from the open model to the last answer. */
+static enum api_status serve_model(struct srv_app *app, struct api_error *error)
+{
+    const struct srv_config *config = app->config;
+    const struct srv_queue_options options = {
+        .capacity = config->queue,
+        .workers = config->workers,
+        .context = app->registry,
+        .open_worker = srv_worker_open,
+        .close_worker = srv_worker_close,
+    };
+    struct srv_http *http = NULL;
+    int listening = -1;
+    unsigned port = 0;
+    size_t pattern_count;
+    const char *const *patterns = srv_route_patterns(&pattern_count);
+
+    enum api_status status =
+        srv_metrics_open(&srv_registry_default(app->registry)->info, patterns,
+                         pattern_count, &app->metrics);
+    if (status != API_OK) {
+        api_fail(error, status, "no memory for metrics");
+        goto out;
+    }
+    /* The port first: that it is taken should not be learnt last. */
+    status =
+        srv_listener_open(config->host, config->port, &listening, &port, error);
+    if (status == API_OK)
+        status = srv_queue_open(&options, &app->queue, error);
+    if (status == API_OK)
+        status = srv_http_open(app, listening, &http, error);
+    if (status != API_OK)
+        goto out;
+    listening = -1; /* http's now */
+    if (config->port_file[0])
+        status = write_port_file(config->port_file, port, error);
+    if (status == API_OK) {
+        log_listening(app, port);
+        srv_signal_wait();
+        srv_drain(app, &http);
+    }
+out:
+    srv_http_close(&http);
+    if (listening >= 0)
+        close(listening);
+    srv_queue_close(&app->queue);
+    srv_metrics_close(&app->metrics);
+    return status;
+}
+
+static enum api_status serve(const struct srv_config *config,
+                             struct api_error *error)
+{
+    struct srv_app app = {.config = config};
+    srv_signals_prepare();
+    srv_process_raise_fd_limit();
+    srv_probe_prepare();
+    enum api_status status =
+        srv_registry_open(config->model, &app.registry, error);
+    if (status != API_OK)
+        return status;
+    status = serve_model(&app, error);
+    srv_registry_close(&app.registry);
+    if (status == API_OK)
+        srv_log_message(SRV_INFO, "stopped", "all done");
+    return status;
+}
+
+static enum api_status check(const struct srv_config *config,
+                             struct api_error *error)
+{
+    struct nn_model *model = NULL;
+    enum api_status status = nn_model_open(config->model, &model, error);
+    if (status != API_OK)
+        return status;
+    nn_model_close(&model);
+    srv_config_print(config, stdout);
+    return API_OK;
+}
+
+int main(int argc, char **argv)
+{
+    struct srv_config config;
+    enum srv_action action = SRV_SERVE;
+    struct api_error error = {API_OK, ""};
+    enum api_status status =
+        srv_config_read(argc, argv, environ, &config, &action, &error);
+    if (status != API_OK) {
+        fprintf(stderr, "cleaved: %s\nTry cleaved --help.\n", error.text);
+        return api_status_exit(status);
+    }
+    switch (action) {
+    case SRV_HELP:
+        srv_config_help(stdout);
+        break;
+    case SRV_VERSION:
+        puts("cleaved " CLEAVE_VERSION);
+        break;
+    case SRV_CHECK:
+        status = check(&config, &error);
+        break;
+    case SRV_SERVE:
+        srv_log_set_level((enum srv_log_level)config.log_level);
+        status = serve(&config, &error);
+        break;
+    }
+    if (status != API_OK)
+        fprintf(stderr, "cleaved: %s\n", error.text);
+    return api_status_exit(status);
+}

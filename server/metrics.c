@@ -1,0 +1,300 @@
+/* Fixed arrays of atomic counters: every label's values are known when the
+ * server starts, so nothing grows with what clients send. */
+#include "server/metrics.h"
+
+#include <inttypes.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "server/process.h"
+
+/* What this server answers; anything else counts as 500. */
+static const int codes[] = {200, 304, 400, 404, 405, 409, 411,
+                            413, 415, 422, 500, 501, 503, 504};
+#define CODE_COUNT (sizeof codes / sizeof codes[0])
+
+static const char *const reject_names[SRV_REJECT_COUNT] = {
+    [SRV_REJECT_QUEUE_FULL] = "queue_full",
+    [SRV_REJECT_DRAINING] = "draining",
+    [SRV_REJECT_DEADLINE] = "deadline",
+    [SRV_REJECT_MEMORY] = "memory",
+};
+
+/* Upper bounds of the histograms: seconds in microseconds, and bytes. */
+static const uint64_t second_bounds[] = {
+    500,    1000,   2500,   5000,    10000,   25000,   50000,
+    100000, 250000, 500000, 1000000, 2500000, 5000000, 10000000};
+static const uint64_t byte_bounds[] = {256,    512,     1024,    2048,
+                                       4096,   8192,    16384,   65536,
+                                       262144, 1048576, 4194304, 16777216};
+#define MOST_BOUNDS 14
+
+struct histogram {
+    const char *name, *help;
+    const uint64_t *bounds;
+    size_t bound_count;
+    double unit; /* bounds and sum are multiples of it */
+    /* One more than there are bounds: what exceeds them all. */
+    _Atomic uint64_t buckets[MOST_BOUNDS + 1];
+    _Atomic uint64_t sum;
+};
+
+enum { REQUEST, QUEUE, DECODE, INFERENCE, BODY, HISTOGRAM_COUNT };
+
+struct srv_metrics {
+    struct api_model model;
+    const char *const *patterns;
+    size_t pattern_count;
+    double start_seconds;
+    _Atomic uint64_t requests[API_LIMIT_POINTS + 1][CODE_COUNT];
+    _Atomic uint64_t rejects[SRV_REJECT_COUNT];
+    struct histogram histograms[HISTOGRAM_COUNT];
+    _Atomic uint64_t routes[]; /* [pattern_count + 1][CODE_COUNT] */
+};
+
+static void add(_Atomic uint64_t *counter, uint64_t value)
+{
+    atomic_fetch_add_explicit(counter, value, memory_order_relaxed);
+}
+
+static uint64_t get(_Atomic uint64_t *counter)
+{
+    return atomic_load_explicit(counter, memory_order_relaxed);
+}
+
+static void name_histograms(struct srv_metrics *metrics)
+{
+    static const struct {
+        const char *name, *help;
+    } texts[HISTOGRAM_COUNT] = {
+        [REQUEST] = {"cleave_request_duration_seconds",
+                     "Time from a request's headers to its answer."},
+        [QUEUE] = {"cleave_queue_duration_seconds",
+                   "Time that requests waited for a worker."},
+        [DECODE] = {"cleave_decode_duration_seconds",
+                    "Time to decode a JPEG or a frame."},
+        [INFERENCE] = {"cleave_inference_duration_seconds",
+                       "Time to run the network or its tail."},
+        [BODY] = {"cleave_request_body_bytes", "Size of request bodies."},
+    };
+    for (int i = 0; i < HISTOGRAM_COUNT; i++) {
+        struct histogram *histogram = &metrics->histograms[i];
+        histogram->name = texts[i].name;
+        histogram->help = texts[i].help;
+        if (i == BODY) {
+            histogram->bounds = byte_bounds;
+            histogram->bound_count = sizeof byte_bounds / sizeof *byte_bounds;
+            histogram->unit = 1;
+        } else {
+            histogram->bounds = second_bounds;
+            histogram->bound_count =
+                sizeof second_bounds / sizeof *second_bounds;
+            histogram->unit = 1e-6;
+        }
+    }
+}
+
+enum api_status srv_metrics_open(const struct api_model *model,
+                                 const char *const *patterns,
+                                 size_t pattern_count,
+                                 struct srv_metrics **metrics)
+{
+    struct srv_metrics *made =
+        calloc(1, sizeof *made + (pattern_count + 1) * CODE_COUNT *
+                                     sizeof made->routes[0]);
+    if (!made)
+        return API_NO_MEMORY;
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    made->start_seconds = (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+    made->model = *model;
+    made->patterns = patterns;
+    made->pattern_count = pattern_count;
+    name_histograms(made);
+    *metrics = made;
+    return API_OK;
+}
+
+void srv_metrics_close(struct srv_metrics **metrics)
+{
+    free(*metrics);
+    *metrics = NULL;
+}
+
+static void observe(struct histogram *histogram, int64_t value)
+{
+    if (value < 0)
+        return;
+    size_t i = 0;
+    while (i < histogram->bound_count && (uint64_t)value > histogram->bounds[i])
+        i++;
+    add(&histogram->buckets[i], 1);
+    add(&histogram->sum, (uint64_t)value);
+}
+
+static size_t code_index(int http_code)
+{
+    size_t internal = 0;
+    for (size_t i = 0; i < CODE_COUNT; i++) {
+        if (codes[i] == http_code)
+            return i;
+        if (codes[i] == 500)
+            internal = i;
+    }
+    return internal;
+}
+
+void srv_metrics_observe(struct srv_metrics *metrics,
+                         const struct srv_observation *observation)
+{
+    size_t code = code_index(observation->http_code);
+    add(&metrics->routes[observation->route * CODE_COUNT + code], 1);
+    if (!observation->is_inference)
+        return;
+    size_t point =
+        observation->point >= 0 ? (size_t)observation->point : API_LIMIT_POINTS;
+    add(&metrics->requests[point][code], 1);
+    struct histogram *histograms = metrics->histograms;
+    observe(&histograms[REQUEST], observation->total_us);
+    observe(&histograms[QUEUE], observation->queue_us);
+    observe(&histograms[DECODE], observation->decode_us);
+    observe(&histograms[INFERENCE], observation->infer_us);
+    observe(&histograms[BODY], (int64_t)observation->body_bytes);
+}
+
+void srv_metrics_reject(struct srv_metrics *metrics, enum srv_reject reason)
+{
+    add(&metrics->rejects[reason], 1);
+}
+
+static void write_head(FILE *out, const char *name, const char *type,
+                       const char *help)
+{
+    fprintf(out, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
+}
+
+static void write_label_value(FILE *out, const char *text)
+{
+    for (; *text; text++) {
+        if (*text == '\\' || *text == '"')
+            fputc('\\', out);
+        fputc(*text, out);
+    }
+}
+
+static void write_histogram(FILE *out, struct histogram *histogram)
+{
+    write_head(out, histogram->name, "histogram", histogram->help);
+    uint64_t count = 0;
+    for (size_t i = 0; i < histogram->bound_count; i++) {
+        count += get(&histogram->buckets[i]);
+        fprintf(out, "%s_bucket{le=\"%.10g\"} %" PRIu64 "\n", histogram->name,
+                (double)histogram->bounds[i] * histogram->unit, count);
+    }
+    count += get(&histogram->buckets[histogram->bound_count]);
+    fprintf(out, "%s_bucket{le=\"+Inf\"} %" PRIu64 "\n", histogram->name,
+            count);
+    fprintf(out, "%s_sum %.17g\n", histogram->name,
+            (double)get(&histogram->sum) * histogram->unit);
+    fprintf(out, "%s_count %" PRIu64 "\n", histogram->name, count);
+}
+
+static void write_requests(FILE *out, struct srv_metrics *metrics)
+{
+    write_head(out, "cleave_requests_total", "counter",
+               "Inference requests answered.");
+    for (size_t point = 0; point <= API_LIMIT_POINTS; point++) {
+        for (size_t code = 0; code < CODE_COUNT; code++) {
+            uint64_t count = get(&metrics->requests[point][code]);
+            if (count == 0)
+                continue;
+            fprintf(out,
+                    "cleave_requests_total{model=\"%s\",version=\"%s\","
+                    "point=\"",
+                    metrics->model.name, metrics->model.version);
+            write_label_value(out, point < API_LIMIT_POINTS
+                                       ? metrics->model.points[point].id
+                                       : "");
+            fprintf(out, "\",code=\"%d\"} %" PRIu64 "\n", codes[code], count);
+        }
+    }
+
+    write_head(out, "cleave_http_requests_total", "counter",
+               "Requests answered, of every route.");
+    for (size_t route = 0; route <= metrics->pattern_count; route++) {
+        for (size_t code = 0; code < CODE_COUNT; code++) {
+            uint64_t count = get(&metrics->routes[route * CODE_COUNT + code]);
+            if (count > 0)
+                fprintf(out,
+                        "cleave_http_requests_total{route=\"%s\","
+                        "code=\"%d\"} %" PRIu64 "\n",
+                        route < metrics->pattern_count
+                            ? metrics->patterns[route]
+                            : "",
+                        codes[code], count);
+        }
+    }
+
+    write_head(out, "cleave_rejected_total", "counter",
+               "Inference requests refused without being computed.");
+    for (int i = 0; i < SRV_REJECT_COUNT; i++)
+        fprintf(out, "cleave_rejected_total{reason=\"%s\"} %" PRIu64 "\n",
+                reject_names[i], get(&metrics->rejects[i]));
+}
+
+static void write_gauge(FILE *out, const char *name, const char *help,
+                        double value)
+{
+    write_head(out, name, "gauge", help);
+    fprintf(out, "%s %.17g\n", name, value);
+}
+
+static void write_process(FILE *out, const struct srv_metrics *metrics)
+{
+    struct srv_process process;
+    srv_process_read(&process);
+    write_head(out, "process_cpu_seconds_total", "counter",
+               "User and system CPU time.");
+    fprintf(out, "process_cpu_seconds_total %.6f\n", process.cpu_seconds);
+    write_gauge(out, "process_start_time_seconds",
+                "Start time since the Unix epoch.", metrics->start_seconds);
+    write_gauge(out, "process_resident_memory_bytes", "Resident memory.",
+                (double)process.resident_bytes);
+    write_gauge(out, "process_virtual_memory_bytes", "Virtual memory.",
+                (double)process.virtual_bytes);
+    write_gauge(out, "process_open_fds", "Open file descriptors.",
+                (double)process.open_fds);
+    write_gauge(out, "process_max_fds", "Most file descriptors allowed.",
+                (double)process.max_fds);
+}
+
+char *srv_metrics_write(struct srv_metrics *metrics, unsigned queue_depth,
+                        unsigned running, const char *isa, size_t *bytes)
+{
+    char *text = NULL;
+    size_t length = 0;
+    FILE *out = open_memstream(&text, &length);
+    if (!out)
+        return NULL;
+    write_requests(out, metrics);
+    for (int i = 0; i < HISTOGRAM_COUNT; i++)
+        write_histogram(out, &metrics->histograms[i]);
+    write_gauge(out, "cleave_queue_depth", "Requests waiting for a worker.",
+                queue_depth);
+    write_gauge(out, "cleave_inflight_requests",
+                "Requests that workers are computing.", running);
+    write_head(out, "cleave_build_info", "gauge",
+               "Constant 1, labelled with version and kernels.");
+    fprintf(out, "cleave_build_info{version=\"%s\",isa=\"%s\"} 1\n",
+            CLEAVE_VERSION, isa);
+    write_process(out, metrics);
+    int failed = ferror(out);
+    if (fclose(out) != 0 || failed) {
+        free(text);
+        return NULL;
+    }
+    *bytes = length;
+    return text;
+}

@@ -1,0 +1,77 @@
+/* What a device must know of a model: metadata, labels, head bundle. */
+#include <string.h>
+
+#include "server/app.h"
+#include "server/handlers.h"
+#include "server/registry.h"
+
+static const char json_type[] = "application/json";
+
+static void reply_document(struct srv_request *request, const char *type,
+                           const struct srv_document *document)
+{
+    srv_reply_static(request, type, document->bytes, document->count);
+}
+
+void srv_model_list(struct srv_request *request)
+{
+    reply_document(request, json_type,
+                   srv_registry_list(request->app->registry));
+}
+
+void srv_model_metadata(struct srv_request *request)
+{
+    reply_document(request, json_type, &request->model->metadata);
+}
+
+void srv_model_labels(struct srv_request *request)
+{
+    reply_document(request, json_type, &request->model->labels);
+}
+
+/* Does an If-None-Match header name this tag? Weak comparison, as RFC 9110
+ * section 13.1.2 wants it. */
+static bool names_tag(const char *header, const char *etag)
+{
+    size_t length = strlen(etag);
+    for (const char *at = header; *at;) {
+        at += strspn(at, ", \t");
+        if (*at == '*')
+            return true;
+        if (strncmp(at, "W/", 2) == 0)
+            at += 2;
+        if (*at != '"')
+            return false;
+        size_t inside = strcspn(at + 1, "\"");
+        if (inside + 2 == length && memcmp(at, etag, length) == 0)
+            return true;
+        at += 1 + inside;
+        at += *at == '"';
+    }
+    return false;
+}
+
+void srv_model_head(struct srv_request *request)
+{
+    char include[16];
+    int given = srv_request_query(request, "include", include, sizeof include);
+    if (given < 0 || (given > 0 && strcmp(include, "local") != 0)) {
+        srv_reply_problem(request, API_BAD_REQUEST,
+                          "query parameter include takes \"local\" only");
+        return;
+    }
+    const struct srv_document *document =
+        given ? &request->model->head_with_local : &request->model->head;
+    if (!document->bytes) {
+        srv_reply_problem(request, API_UNAVAILABLE,
+                          "this model's bundle has no such part");
+        return;
+    }
+    const char *held = srv_request_header(request, "If-None-Match");
+    reply_document(request, "application/octet-stream", document);
+    /* The library sends no body then, but the length it would have. */
+    if (held && names_tag(held, document->etag))
+        request->reply.code = 304;
+    srv_reply_header(request, "ETag", "%s", document->etag);
+    srv_reply_header(request, "Cache-Control", "no-cache");
+}

@@ -1,0 +1,280 @@
+/* Tests of server/queue.c: bounds, order, deadlines, the end. */
+#include <check.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "server/monotonic.h"
+#include "server/queue.h"
+
+/* A gate that holds workers until it is opened. */
+struct gate {
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    bool open;
+    unsigned inside;
+};
+
+static struct gate gate = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER,
+                           false, 0};
+
+static void gate_pass(void)
+{
+    pthread_mutex_lock(&gate.lock);
+    gate.inside++;
+    pthread_cond_broadcast(&gate.changed);
+    while (!gate.open)
+        pthread_cond_wait(&gate.changed, &gate.lock);
+    pthread_mutex_unlock(&gate.lock);
+}
+
+static void gate_wait_inside(unsigned count)
+{
+    pthread_mutex_lock(&gate.lock);
+    while (gate.inside < count)
+        pthread_cond_wait(&gate.changed, &gate.lock);
+    pthread_mutex_unlock(&gate.lock);
+}
+
+static void gate_open(void)
+{
+    pthread_mutex_lock(&gate.lock);
+    gate.open = true;
+    pthread_cond_broadcast(&gate.changed);
+    pthread_mutex_unlock(&gate.lock);
+}
+
+static atomic_uint opened, closed;
+
+static enum api_status open_worker(void *context, void **worker,
+                                   struct api_error *error)
+{
+    unsigned number = atomic_fetch_add(&opened, 1) + 1;
+    if (context && number == *(unsigned *)context)
+        return api_fail(error, API_BAD_BUNDLE, "worker %u is broken", number);
+    *worker = &opened;
+    return API_OK;
+}
+
+static void close_worker(void **worker)
+{
+    atomic_fetch_add(&closed, 1);
+    *worker = NULL;
+}
+
+struct task {
+    struct srv_job job;
+    bool waits_at_gate;
+    atomic_uint runs;
+    unsigned turn; /* in which it ran, from 1 */
+    void *worker;
+    enum api_status verdict;
+};
+
+static atomic_uint turns;
+
+static void run(struct srv_job *job, void *worker, enum api_status verdict)
+{
+    struct task *task =
+        (struct task *)(void *)((char *)job - offsetof(struct task, job));
+    if (task->waits_at_gate)
+        gate_pass();
+    task->worker = worker;
+    task->verdict = verdict;
+    task->turn = atomic_fetch_add(&turns, 1) + 1;
+    atomic_fetch_add(&task->runs, 1);
+}
+
+static void prepare(struct task *task, bool waits_at_gate)
+{
+    *task = (struct task){.waits_at_gate = waits_at_gate};
+    task->job.run = run;
+    task->job.deadline_us = srv_now_us() + INT64_C(3600000000);
+}
+
+static struct srv_queue *open_queue(unsigned capacity, unsigned workers)
+{
+    const struct srv_queue_options options = {.capacity = capacity,
+                                              .workers = workers,
+                                              .open_worker = open_worker,
+                                              .close_worker = close_worker};
+    struct srv_queue *queue = NULL;
+    ck_assert_int_eq(srv_queue_open(&options, &queue, NULL), API_OK);
+    ck_assert_uint_eq(atomic_load(&opened), workers);
+    return queue;
+}
+
+START_TEST(jobs_run_once_in_order)
+{
+    enum { COUNT = 200 };
+    static struct task tasks[COUNT];
+    struct srv_queue *queue = open_queue(COUNT, 1);
+    for (unsigned i = 0; i < COUNT; i++) {
+        prepare(&tasks[i], i == 0);
+        ck_assert_int_eq(srv_queue_submit(queue, &tasks[i].job), API_OK);
+    }
+    gate_wait_inside(1);
+    ck_assert_uint_eq(srv_queue_running(queue), 1);
+    ck_assert_uint_eq(srv_queue_depth(queue), COUNT - 1);
+    gate_open();
+    srv_queue_close(&queue);
+    ck_assert_ptr_null(queue);
+    for (unsigned i = 0; i < COUNT; i++) {
+        ck_assert_uint_eq(atomic_load(&tasks[i].runs), 1);
+        ck_assert_uint_eq(tasks[i].turn, i + 1);
+        ck_assert_int_eq(tasks[i].verdict, API_OK);
+        ck_assert_ptr_eq(tasks[i].worker, &opened);
+        ck_assert_int_ge(tasks[i].job.queued_us, 1);
+    }
+    ck_assert_uint_eq(atomic_load(&closed), 1);
+}
+END_TEST
+
+START_TEST(a_full_queue_refuses)
+{
+    static struct task tasks[5];
+    struct srv_queue *queue = open_queue(2, 2);
+    for (int i = 0; i < 2; i++) {
+        prepare(&tasks[i], true);
+        ck_assert_int_eq(srv_queue_submit(queue, &tasks[i].job), API_OK);
+    }
+    gate_wait_inside(2); /* both workers are busy, nothing waits */
+    for (int i = 2; i < 4; i++) {
+        prepare(&tasks[i], false);
+        ck_assert_int_eq(srv_queue_submit(queue, &tasks[i].job), API_OK);
+    }
+    prepare(&tasks[4], false);
+    ck_assert_int_eq(srv_queue_submit(queue, &tasks[4].job), API_OVERLOADED);
+    gate_open();
+    srv_queue_close(&queue);
+    for (int i = 0; i < 4; i++)
+        ck_assert_uint_eq(atomic_load(&tasks[i].runs), 1);
+    ck_assert_uint_eq(atomic_load(&tasks[4].runs), 0);
+}
+END_TEST
+
+START_TEST(expired_jobs_get_no_worker)
+{
+    static struct task blocker, expired, lasting;
+    struct srv_queue *queue = open_queue(4, 1);
+    prepare(&blocker, true);
+    prepare(&expired, false);
+    prepare(&lasting, false);
+    expired.job.deadline_us = srv_now_us() - 1;
+    ck_assert_int_eq(srv_queue_submit(queue, &blocker.job), API_OK);
+    ck_assert_int_eq(srv_queue_submit(queue, &expired.job), API_OK);
+    ck_assert_int_eq(srv_queue_submit(queue, &lasting.job), API_OK);
+    gate_open();
+    srv_queue_close(&queue);
+    ck_assert_int_eq(expired.verdict, API_DEADLINE);
+    ck_assert_ptr_null(expired.worker);
+    ck_assert_int_eq(lasting.verdict, API_OK);
+}
+END_TEST
+
+START_TEST(abandoning_hands_back_what_waits)
+{
+    static struct task blocker, waiting[3], late;
+    struct srv_queue *queue = open_queue(8, 1);
+    prepare(&blocker, true);
+    ck_assert_int_eq(srv_queue_submit(queue, &blocker.job), API_OK);
+    gate_wait_inside(1);
+    for (int i = 0; i < 3; i++) {
+        prepare(&waiting[i], false);
+        ck_assert_int_eq(srv_queue_submit(queue, &waiting[i].job), API_OK);
+    }
+    srv_queue_abandon(queue);
+    for (int i = 0; i < 3; i++) {
+        ck_assert_uint_eq(atomic_load(&waiting[i].runs), 1);
+        ck_assert_int_eq(waiting[i].verdict, API_OVERLOADED);
+        ck_assert_ptr_null(waiting[i].worker);
+    }
+    ck_assert_uint_eq(srv_queue_depth(queue), 0);
+    prepare(&late, false);
+    ck_assert_int_eq(srv_queue_submit(queue, &late.job), API_OVERLOADED);
+    gate_open();
+    srv_queue_close(&queue);
+    ck_assert_int_eq(blocker.verdict, API_OK);
+}
+END_TEST
+
+START_TEST(a_worker_that_fails_fails_the_queue)
+{
+    unsigned broken = (unsigned)_i;
+    const struct srv_queue_options options = {.capacity = 1,
+                                              .workers = 4,
+                                              .context = &broken,
+                                              .open_worker = open_worker,
+                                              .close_worker = close_worker};
+    struct srv_queue *queue = NULL;
+    struct api_error error;
+    ck_assert_int_eq(srv_queue_open(&options, &queue, &error), API_BAD_BUNDLE);
+    ck_assert_ptr_null(queue);
+    ck_assert_ptr_nonnull(strstr(error.text, "is broken"));
+    ck_assert_uint_eq(atomic_load(&closed), 3);
+}
+END_TEST
+
+static void *submit_many(void *argument)
+{
+    static struct task tasks[4][500];
+    static atomic_uint next_row;
+    struct srv_queue *queue = argument;
+    struct task *row = tasks[atomic_fetch_add(&next_row, 1)];
+    size_t accepted = 0;
+    for (int i = 0; i < 500; i++) {
+        prepare(&row[i], false);
+        if (srv_queue_submit(queue, &row[i].job) == API_OK)
+            accepted++;
+    }
+    return (void *)accepted;
+}
+
+START_TEST(many_threads_lose_nothing)
+{
+    struct srv_queue *queue = open_queue(16, 3);
+    pthread_t threads[4];
+    size_t accepted = 0;
+    for (int i = 0; i < 4; i++)
+        ck_assert_int_eq(pthread_create(&threads[i], NULL, submit_many, queue),
+                         0);
+    for (int i = 0; i < 4; i++) {
+        void *count;
+        pthread_join(threads[i], &count);
+        accepted += (size_t)count;
+    }
+    srv_queue_close(&queue);
+    ck_assert_uint_eq(atomic_load(&turns), accepted);
+    ck_assert_uint_ge(accepted, 16);
+}
+END_TEST
+
+START_TEST(closing_nothing_is_fine)
+{
+    struct srv_queue *queue = NULL;
+    srv_queue_close(&queue);
+    ck_assert_ptr_null(queue);
+}
+END_TEST
+
+int main(void)
+{
+    TCase *cases = tcase_create("queue");
+    tcase_add_test(cases, jobs_run_once_in_order);
+    tcase_add_test(cases, a_full_queue_refuses);
+    tcase_add_test(cases, expired_jobs_get_no_worker);
+    tcase_add_test(cases, abandoning_hands_back_what_waits);
+    tcase_add_loop_test(cases, a_worker_that_fails_fails_the_queue, 1, 5);
+    tcase_add_test(cases, many_threads_lose_nothing);
+    tcase_add_test(cases, closing_nothing_is_fine);
+    Suite *suite = suite_create("server queue");
+    suite_add_tcase(suite, cases);
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_ENV);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
