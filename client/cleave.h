@@ -44,12 +44,12 @@ struct cleave_error {
 /* How to open a handle. Zero-initialise, then set what matters; zero and NULL
  * mean the default. Strings are borrowed until cleave_open returns. */
 struct cleave_options {
-    const char *server_url;      /* NULL: no server, answer locally only */
-    const char *model;           /* NULL: the server's default model */
-    const char *bundle_path;     /* answer from this file, fetch none */
-    const char *cache_dir;       /* $XDG_CACHE_HOME/cleave or ~/.cache/cleave */
-    int heads_only;              /* do not fetch the network for local answers */
-    int no_bundle;               /* fetch nothing: offload, points and probe */
+    const char *server_url;  /* NULL: no server, answer locally only */
+    const char *model;       /* NULL: the server's default model */
+    const char *bundle_path; /* answer from this file, fetch none */
+    const char *cache_dir;   /* $XDG_CACHE_HOME/cleave or ~/.cache/cleave */
+    int heads_only;          /* do not fetch the network for local answers */
+    int no_bundle;           /* fetch nothing: offload, points and probe */
     unsigned connect_timeout_ms; /* 1000 */
     unsigned request_timeout_ms; /* 10000, for one whole request */
     unsigned top;                /* classes per answer: 5 */
@@ -65,13 +65,13 @@ struct cleave_class {
 };
 
 struct cleave_result {
-    char point[48];         /* the operating point that made the answer */
+    char point[48]; /* the operating point that made the answer */
     enum cleave_via via;
-    char reason[120];       /* why this point: "asked for", "fastest", … */
-    size_t bytes_sent;      /* request body; 0 for local */
-    double device_ms;       /* decode, head and encode, or the whole network */
-    double link_ms;         /* round trip less the server's own time */
-    double server_ms;       /* as the server reports in Server-Timing */
+    char reason[120];  /* why this point: "asked for", "fastest", … */
+    size_t bytes_sent; /* request body; 0 for local */
+    double device_ms;  /* decode, head and encode, or the whole network */
+    double link_ms;    /* round trip less the server's own time */
+    double server_ms;  /* as the server reports in Server-Timing */
     unsigned top_count;
     struct cleave_class top[CLEAVE_TOP_MAX];
 };
@@ -79,9 +79,9 @@ struct cleave_result {
 /* An operating point as the server's metadata lists it. */
 struct cleave_point {
     char id[48];
-    char kind[16];            /* "offload", "split", "local" */
-    char codec[16];           /* "none", "rans", "u8zstd" */
-    double width;                 /* split points, else 0 */
+    char kind[16];  /* "offload", "split", "local" */
+    char codec[16]; /* "none", "rans", "u8zstd" */
+    double width;   /* split points, else 0 */
     char rate[16];
     unsigned ensemble;
     uint16_t latent_height, latent_width, latent_channels;
@@ -131,9 +131,10 @@ cleave_classify(struct cleave *handle, const void *jpeg, size_t jpeg_bytes,
                 struct cleave_result *result, struct cleave_error *error);
 
 /* Copies at most `capacity` points and sets *count to how many there are. */
-CLEAVE_EXPORT enum cleave_status
-cleave_points(struct cleave *handle, struct cleave_point *points,
-              size_t capacity, size_t *count, struct cleave_error *error);
+CLEAVE_EXPORT enum cleave_status cleave_points(struct cleave *handle,
+                                               struct cleave_point *points,
+                                               size_t capacity, size_t *count,
+                                               struct cleave_error *error);
 
 /* Measures round trip and throughput with a few bounded requests. */
 CLEAVE_EXPORT enum cleave_status cleave_probe(struct cleave *handle,

@@ -1,0 +1,264 @@
+/* Classifying a picture: choose a point, mend what can be, fall back. */
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "api/limits.h"
+#include "client/client.h"
+#include "client/clock.h"
+#include "client/job.h"
+
+/* How long a 503's Retry-After may hold a picture up: if it could be answered
+ * locally instead, and if not. */
+#define WAIT_MOST_MS 500.0
+#define WAIT_MOST_ALONE_MS 3000.0
+
+static bool is_auto(const char *wanted)
+{
+    return strcmp(wanted, "auto") == 0;
+}
+
+/* Can the handle run this point, as long as the server answers? */
+static bool is_at_hand(const struct cleave *handle, uint16_t point)
+{
+    bool has_head = handle->device &&
+                    nn_model_has_head(cli_device_model(handle->device), point);
+    switch (handle->model.points[point].kind) {
+    case API_POINT_OFFLOAD:
+        return handle->transport != NULL;
+    case API_POINT_SPLIT:
+        return handle->transport && has_head && cli_client_is_current(handle);
+    case API_POINT_LOCAL:
+        return has_head;
+    }
+    return false;
+}
+
+static bool is_local(const struct cleave *handle, int point)
+{
+    return handle->model.points[point].kind == API_POINT_LOCAL;
+}
+
+/* May the server be asked now? Where nothing else could answer there is
+ * nothing to lose by asking. */
+static bool may_ask_server(const struct cleave *handle)
+{
+    return handle->transport &&
+           (cli_breaker_allows(&handle->breaker, cli_now_ms()) ||
+            cli_client_local_point(handle) < 0);
+}
+
+/* The point that `wanted` stands for; -1 if none can run. False if the model
+ * does not know it. A point asked for by id may be one that cannot run. */
+static bool choose_point(struct cli_job *job, const char *wanted, int *point,
+                         const char **reason)
+{
+    struct cleave *handle = job->handle;
+    const struct api_model *model = &handle->model;
+    *reason = "asked for";
+    for (uint16_t i = 0; i < model->point_count; i++) {
+        if (strcmp(model->points[i].id, wanted) == 0) {
+            *point = i;
+            return true;
+        }
+    }
+    int kind = is_auto(wanted) ? -1 : api_point_kind_parse(wanted);
+    if (kind < 0 && !is_auto(wanted))
+        return false;
+    bool can_run[API_LIMIT_POINTS] = {false};
+    bool ask = may_ask_server(handle);
+    for (uint16_t i = 0; i < model->point_count; i++)
+        can_run[i] = is_at_hand(handle, i) && (ask || is_local(handle, i));
+    struct cli_policy_input input = cli_job_policy_input(job, can_run, kind);
+    struct cli_choice choice;
+    cli_policy_choose(&input, &choice);
+    *point = choice.point;
+    handle->previous = choice.point;
+    if (is_auto(wanted)) {
+        bool lost = handle->transport && !ask;
+        *reason = lost ? handle->last_failure : choice.reason;
+    }
+    return true;
+}
+
+/* No point asked for can run, for this reason. */
+static enum cleave_status fall_back(struct cli_job *job, enum api_status status,
+                                    const char *reason)
+{
+    if (cli_client_local_point(job->handle) >= 0)
+        return cli_job_answer_locally(job, reason);
+    enum cleave_status result = cli_client_server_status(status);
+    if (status == API_DEADLINE && isfinite(job->until_ms))
+        result = CLEAVE_ERROR_DEADLINE;
+    return cli_client_fail(&job->error, result, reason);
+}
+
+/* Why a point that the model has, or no point at all, can run just now. */
+static enum cleave_status explain(struct cli_job *job, int point)
+{
+    struct cleave *handle = job->handle;
+    if (!handle->transport)
+        return fall_back(job, API_BAD_BUNDLE,
+                         point >= 0 && is_local(handle, point)
+                             ? "the bundle lacks the whole network"
+                             : "no server was named");
+    if (!may_ask_server(handle))
+        return fall_back(job, handle->last_status, handle->last_failure);
+    if (!handle->device)
+        return fall_back(job, API_BAD_BUNDLE,
+                         "without a bundle only offload is possible");
+    if (!cli_client_is_current(handle))
+        return fall_back(job, API_MODEL_MISMATCH,
+                         "the server has another model version");
+    return fall_back(job, API_BAD_BUNDLE,
+                     "the bundle lacks what this point runs");
+}
+
+/* After a 409 or 404: gets the server's present model, once for a picture and
+ * not for every picture. True if there is a new one to try with. */
+static bool get_new_model(struct cli_job *job, struct api_error *why)
+{
+    struct cleave *handle = job->handle;
+    if (job->refreshed || cli_now_ms() < handle->stale_retry_ms)
+        return false;
+    job->refreshed = true;
+    uint64_t old = handle->model.fingerprint;
+    double timeout_ms =
+        isfinite(job->until_ms) ? cli_job_remote_timeout_ms(job) : INFINITY;
+    struct api_error detail = {.text = ""};
+    if (cli_client_refresh(handle, timeout_ms, &detail) != API_OK) {
+        api_fail(why, why->status, "its head cannot be fetched: %.150s",
+                 detail.text);
+        return false;
+    }
+    if (handle->model.fingerprint == old)
+        return false;
+    job->decoded = false; /* the new model may take another size */
+    return true;
+}
+
+static bool wait_for_server(struct cli_job *job, double retry_after_ms)
+{
+    bool alone = cli_client_local_point(job->handle) < 0;
+    double most_ms = fmin(alone ? WAIT_MOST_ALONE_MS : WAIT_MOST_MS,
+                          cli_job_remote_timeout_ms(job) / 2);
+    if (job->waited || retry_after_ms > most_ms)
+        return false;
+    job->waited = true;
+    cli_sleep_ms(retry_after_ms);
+    return true;
+}
+
+/* The server refused the picture itself: no other way would do better. */
+static bool is_picture_refused(const struct cleave *handle, int point,
+                               enum api_status served)
+{
+    return handle->model.points[point].kind == API_POINT_OFFLOAD &&
+           (served == API_UNPROCESSABLE || served == API_UNSUPPORTED_MEDIA);
+}
+
+static enum cleave_status answer_remotely(struct cli_job *job,
+                                          const char *wanted, int point,
+                                          const char *reason)
+{
+    struct cleave *handle = job->handle;
+    for (;;) {
+        struct api_error why = {.text = ""};
+        enum api_status served;
+        double retry_after_ms;
+        enum cleave_status result = cli_job_try_remote(
+            job, (uint16_t)point, &served, &retry_after_ms, &why);
+        if (result != CLEAVE_OK)
+            return result;
+        if (served == API_OK) {
+            snprintf(job->result.reason, sizeof job->result.reason, "%s",
+                     reason);
+            return CLEAVE_OK;
+        }
+        if (is_picture_refused(handle, point, served)) {
+            cli_client_server_answered(handle);
+            return cli_client_fail(&job->error, CLEAVE_ERROR_PICTURE, why.text);
+        }
+        if (served == API_OVERLOADED && wait_for_server(job, retry_after_ms))
+            continue;
+        if ((served == API_MODEL_MISMATCH || served == API_NOT_FOUND) &&
+            get_new_model(job, &why) &&
+            choose_point(job, wanted, &point, &reason) && point >= 0 &&
+            !is_local(handle, point) && is_at_hand(handle, (uint16_t)point))
+            continue;
+        why.status = served;
+        cli_client_server_failed(handle, &why, retry_after_ms);
+        return fall_back(job, served, handle->last_failure);
+    }
+}
+
+/* Brings what the choice depends on up to date. */
+static enum cleave_status prepare(struct cli_job *job, const char *wanted)
+{
+    struct cleave *handle = job->handle;
+    if (strcmp(wanted, "local") == 0)
+        return CLEAVE_OK;
+    cli_calibrate_trial(handle, cli_job_left_ms(job));
+    struct api_error why = {.text = ""};
+    if (!cli_client_is_current(handle) && handle->cache &&
+        may_ask_server(handle))
+        (void)get_new_model(job, &why); /* else the old one goes on */
+    if (!is_auto(wanted) && strcmp(wanted, "split") != 0)
+        return CLEAVE_OK;
+    if (handle->device && !handle->device_calibrated) {
+        enum cleave_status decoded = cli_job_decode(job);
+        if (decoded != CLEAVE_OK)
+            return decoded;
+        cli_calibrate_device(handle);
+    }
+    cli_calibrate_link(handle, cli_job_left_ms(job));
+    return CLEAVE_OK;
+}
+
+static enum cleave_status run(struct cli_job *job, const char *wanted)
+{
+    struct cleave *handle = job->handle;
+    enum cleave_status prepared = prepare(job, wanted);
+    if (prepared != CLEAVE_OK)
+        return prepared;
+    int point = -1;
+    const char *reason = "";
+    if (!choose_point(job, wanted, &point, &reason)) {
+        char text[120];
+        snprintf(text, sizeof text, "model %.40s has no point \"%.48s\"",
+                 handle->model.name, wanted);
+        return cli_client_fail(&job->error, CLEAVE_ERROR_USAGE, text);
+    }
+    if (point < 0 || !is_at_hand(handle, (uint16_t)point) ||
+        (!is_local(handle, point) && !may_ask_server(handle)))
+        return explain(job, point);
+    return is_local(handle, point)
+               ? cli_job_answer_locally(job, reason)
+               : answer_remotely(job, wanted, point, reason);
+}
+
+enum cleave_status cleave_classify(struct cleave *handle, const void *jpeg,
+                                   size_t jpeg_bytes, const char *point,
+                                   unsigned deadline_ms,
+                                   struct cleave_result *result,
+                                   struct cleave_error *error)
+{
+    struct cli_job job = {.handle = handle,
+                          .jpeg = jpeg,
+                          .jpeg_bytes = jpeg_bytes,
+                          .until_ms = INFINITY};
+    if (jpeg_bytes == 0)
+        return cli_client_fail(error, CLEAVE_ERROR_PICTURE,
+                               "the picture is empty");
+    if (jpeg_bytes > API_LIMIT_JPEG_BYTES)
+        return cli_client_fail(error, CLEAVE_ERROR_PICTURE,
+                               "the picture is larger than 16 MiB");
+    if (deadline_ms > 0)
+        job.until_ms = cli_now_ms() + (double)deadline_ms;
+    enum cleave_status status = run(&job, point ? point : "auto");
+    if (status == CLEAVE_OK)
+        *result = job.result;
+    else if (error)
+        *error = job.error;
+    return status;
+}

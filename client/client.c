@@ -1,0 +1,392 @@
+/* Opening and closing a handle, and keeping its model current. */
+#include "client/client.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "api/limits.h"
+#include "client/clock.h"
+#include "client/remote.h"
+
+#define CONNECT_TIMEOUT_MS 1000.0
+#define REQUEST_TIMEOUT_MS 10000.0
+#define TOP_DEFAULT 5u
+
+/* A head bundle of ten megabytes may take its time on a slow link as long as
+ * it moves. */
+#define FETCH_TIMEOUT_MS 900000.0
+#define STALE_RETRY_MS 10000.0
+
+/* Guesses for machines not measured yet: 2 and 10 GMAC/s. */
+#define DEVICE_MS_PER_MMAC 0.5
+#define SERVER_MS_PER_MMAC 0.1
+
+enum cleave_status cli_client_fail(struct cleave_error *error,
+                                   enum cleave_status status, const char *text)
+{
+    if (error) {
+        error->status = status;
+        snprintf(error->text, sizeof error->text, "%s", text);
+    }
+    return status;
+}
+
+enum cleave_status cli_client_status(enum api_status status)
+{
+    switch (status) {
+    case API_OK:
+        return CLEAVE_OK;
+    case API_USAGE:
+    case API_BAD_REQUEST:
+        return CLEAVE_ERROR_USAGE;
+    case API_TOO_LARGE:
+    case API_UNSUPPORTED_MEDIA:
+    case API_UNPROCESSABLE:
+        return CLEAVE_ERROR_PICTURE;
+    case API_BAD_BUNDLE:
+    case API_UNAVAILABLE:
+    case API_NOT_FOUND:
+        return CLEAVE_ERROR_BUNDLE;
+    case API_UNREACHABLE:
+        return CLEAVE_ERROR_UNREACHABLE;
+    case API_DEADLINE:
+        return CLEAVE_ERROR_DEADLINE;
+    default:
+        return CLEAVE_ERROR_SYSTEM;
+    }
+}
+
+enum cleave_status cli_client_server_status(enum api_status status)
+{
+    switch (status) {
+    case API_UNREACHABLE:
+    case API_DEADLINE:
+        return CLEAVE_ERROR_UNREACHABLE;
+    case API_BAD_BUNDLE:
+        return CLEAVE_ERROR_BUNDLE;
+    case API_NO_MEMORY:
+        return CLEAVE_ERROR_SYSTEM;
+    default:
+        return CLEAVE_ERROR_SERVER;
+    }
+}
+
+/* xorshift32: spreads retries, nothing more. */
+static double next_random(struct cleave *handle)
+{
+    uint32_t state = handle->random_state;
+    state ^= state << 13;
+    state ^= state >> 17;
+    state ^= state << 5;
+    handle->random_state = state;
+    return (double)state / 4294967296.0;
+}
+
+void cli_client_server_answered(struct cleave *handle)
+{
+    cli_breaker_success(&handle->breaker);
+    handle->last_failure[0] = '\0';
+}
+
+static const char *describe(enum api_status status)
+{
+    switch (status) {
+    case API_UNREACHABLE:
+        return "server unreachable";
+    case API_DEADLINE:
+        return "server too slow";
+    case API_OVERLOADED:
+        return "server overloaded";
+    case API_MODEL_MISMATCH:
+        return "server has another model version";
+    default:
+        return "server error";
+    }
+}
+
+void cli_client_server_failed(struct cleave *handle,
+                              const struct api_error *why,
+                              double retry_after_ms)
+{
+    cli_breaker_failure(&handle->breaker, cli_now_ms(), next_random(handle),
+                        retry_after_ms);
+    handle->last_status = why->status;
+    snprintf(handle->last_failure, sizeof handle->last_failure, "%s: %.150s",
+             describe(why->status), why->text);
+}
+
+int cli_client_local_point(const struct cleave *handle)
+{
+    return handle->device ? cli_device_local_point(handle->device) : -1;
+}
+
+void cli_client_saw_link(struct cleave *handle, size_t up_bytes,
+                         double elapsed_ms)
+{
+    bool knew = cli_link_knows_throughput(&handle->link);
+    uint32_t samples = handle->link.ms_per_kb.samples;
+    cli_link_observe(&handle->link, up_bytes, elapsed_ms);
+    handle->rtt_seen_ms = cli_now_ms();
+    if (!knew ? cli_link_knows_throughput(&handle->link)
+              : handle->link.ms_per_kb.samples != samples)
+        handle->upload_seen_ms = handle->rtt_seen_ms;
+}
+
+bool cli_client_is_current(const struct cleave *handle)
+{
+    return handle->server_fingerprint == 0 ||
+           handle->server_fingerprint == handle->model.fingerprint;
+}
+
+/* The points have changed: what was learnt of the old ones' speed stays only
+ * as a guess. */
+static void forget_points(struct cleave *handle)
+{
+    cli_cost_reset(&handle->device_cost, handle->device_cost.ms_per_mmac.mean);
+    cli_cost_reset(&handle->server_cost, handle->server_cost.ms_per_mmac.mean);
+    handle->device_calibrated = false;
+    handle->previous = -1;
+}
+
+/* Makes `device` the handle's own and its points those that indices mean. */
+static void adopt(struct cleave *handle, struct cli_device *device)
+{
+    cli_device_close(&handle->device);
+    handle->device = device;
+    const struct nn_model *model = cli_device_model(device);
+    struct api_model *points = &handle->model;
+    *points = (struct api_model){.fingerprint = nn_model_fingerprint(model)};
+    snprintf(points->name, sizeof points->name, "%s", nn_model_name(model));
+    snprintf(points->version, sizeof points->version, "%s",
+             nn_model_version(model));
+    points->input_width = nn_model_input(model)->width;
+    points->input_height = nn_model_input(model)->height;
+    points->class_count = nn_model_class_count(model);
+    for (uint16_t i = 0;
+         i < nn_model_point_count(model) && i < API_LIMIT_POINTS; i++) {
+        points->points[i] = *nn_model_point(model, i);
+        points->point_count = (uint16_t)(i + 1);
+    }
+    forget_points(handle);
+}
+
+static enum api_status adopt_model(struct cleave *handle,
+                                   struct nn_model *model,
+                                   struct api_error *error)
+{
+    struct cli_device *device = NULL;
+    enum api_status status = cli_device_open(model, &device, error);
+    if (status == API_OK)
+        adopt(handle, device);
+    return status;
+}
+
+enum api_status cli_client_refresh(struct cleave *handle, double timeout_ms,
+                                   struct api_error *error)
+{
+    double until_ms = cli_now_ms() + timeout_ms;
+    double exchange_ms = 0;
+    struct api_model *current = malloc(sizeof *current);
+    if (!current)
+        return api_fail(error, API_NO_MEMORY, "out of memory");
+    struct nn_model *model = NULL;
+    enum api_status status =
+        cli_remote_model(handle->transport, handle->asked_model,
+                         fmin(timeout_ms, handle->request_timeout_ms), current,
+                         &exchange_ms, error);
+    if (status != API_OK)
+        goto out;
+    cli_client_server_answered(handle);
+    cli_client_saw_link(handle, 0, exchange_ms);
+    handle->server_fingerprint = current->fingerprint;
+    if (!handle->device) {
+        if (current->fingerprint != handle->model.fingerprint)
+            forget_points(handle);
+        handle->model = *current;
+    }
+    if (!handle->cache ||
+        (handle->device && current->fingerprint == handle->model.fingerprint))
+        goto out;
+    status =
+        cli_head_cache_fetch(handle->cache, handle->transport, current->name,
+                             fmin(until_ms - cli_now_ms(), FETCH_TIMEOUT_MS),
+                             handle->request_timeout_ms, &model, error);
+    if (status != API_OK)
+        goto out;
+    status = adopt_model(handle, model, error);
+    /* The bundle came after the metadata, so it is the newer word. */
+    if (status == API_OK)
+        handle->server_fingerprint = handle->model.fingerprint;
+out:
+    if (status != API_OK)
+        handle->stale_retry_ms = cli_now_ms() + STALE_RETRY_MS;
+    free(current);
+    return status;
+}
+
+/* The same alphabet as bundles allow, so that it can stand in a path. */
+static bool is_model_name(const char *name)
+{
+    size_t bytes = strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                                "abcdefghijklmnopqrstuvwxyz0123456789._-");
+    return bytes > 0 && bytes < 64 && name[bytes] == '\0' &&
+           strcmp(name, ".") != 0 && strcmp(name, "..") != 0;
+}
+
+static double or_default(unsigned given_ms, double default_ms)
+{
+    return given_ms > 0 ? (double)given_ms : default_ms;
+}
+
+static enum api_status apply(struct cleave *handle,
+                             const struct cleave_options *options,
+                             struct api_error *error)
+{
+    handle->connect_timeout_ms =
+        or_default(options->connect_timeout_ms, CONNECT_TIMEOUT_MS);
+    handle->request_timeout_ms =
+        or_default(options->request_timeout_ms, REQUEST_TIMEOUT_MS);
+    handle->top = options->top > 0 ? options->top : TOP_DEFAULT;
+    handle->rtt_seen_ms = handle->upload_seen_ms = -1;
+    handle->previous = -1;
+    handle->random_state =
+        (uint32_t)(uintptr_t)handle ^ (uint32_t)(cli_now_ms() * 1e3) ^ 1u;
+    if (handle->random_state == 0)
+        handle->random_state = 1;
+    cli_cost_reset(&handle->device_cost, DEVICE_MS_PER_MMAC);
+    cli_cost_reset(&handle->server_cost, SERVER_MS_PER_MMAC);
+    if (handle->top > CLEAVE_TOP_MAX)
+        return api_fail(error, API_USAGE, "at most %d classes per answer",
+                        CLEAVE_TOP_MAX);
+    if (options->model && !is_model_name(options->model))
+        return api_fail(error, API_USAGE, "\"%.64s\" is no model's name",
+                        options->model);
+    if (options->model)
+        snprintf(handle->asked_model, sizeof handle->asked_model, "%s",
+                 options->model);
+    if (!options->server_url && !options->bundle_path)
+        return api_fail(error, API_USAGE,
+                        "neither a server nor a bundle was named");
+    return API_OK;
+}
+
+static enum api_status open_parts(struct cleave *handle,
+                                  const struct cleave_options *options,
+                                  struct api_error *error)
+{
+    enum api_status status = API_OK;
+    if (options->server_url)
+        status =
+            cli_transport_open(options->server_url, handle->connect_timeout_ms,
+                               &handle->transport, error);
+    if (status == API_OK && options->bundle_path) {
+        struct nn_model *model = NULL;
+        status = nn_model_open(options->bundle_path, &model, error);
+        if (status == API_OK)
+            status = adopt_model(handle, model, error);
+        if (status == API_OK && !options->model)
+            snprintf(handle->asked_model, sizeof handle->asked_model, "%s",
+                     handle->model.name);
+    } else if (status == API_OK && !options->no_bundle) {
+        status = cli_head_cache_open(
+            options->cache_dir, cli_transport_url(handle->transport),
+            handle->asked_model, !options->heads_only, &handle->cache, error);
+    }
+    return status;
+}
+
+/* The server failed us at the start: is there something that can do without?
+ */
+static enum cleave_status open_without_server(struct cleave *handle,
+                                              const struct api_error *why,
+                                              struct cleave_error *error)
+{
+    struct nn_model *model = NULL;
+    bool cached = !handle->device && handle->cache &&
+                  cli_head_cache_load(handle->cache, &model, NULL) == API_OK &&
+                  adopt_model(handle, model, NULL) == API_OK;
+    cli_client_server_failed(handle, why, 0);
+    if (cli_client_local_point(handle) >= 0) {
+        snprintf(handle->notice, sizeof handle->notice,
+                 "%.160s; answering by the %s bundle of model %.40s",
+                 handle->last_failure, cached ? "cached" : "given",
+                 handle->model.name);
+        return CLEAVE_OK;
+    }
+    char text[sizeof error->text];
+    snprintf(text, sizeof text, "%.150s%s", handle->last_failure,
+             handle->cache ? "; no cached bundle can answer instead" : "");
+    return cli_client_fail(error, cli_client_server_status(why->status), text);
+}
+
+enum cleave_status cleave_open(const struct cleave_options *options,
+                               struct cleave **handle,
+                               struct cleave_error *error)
+{
+    struct api_error why = {.text = ""};
+    enum cleave_status result = CLEAVE_OK;
+    struct cleave *made = calloc(1, sizeof *made);
+    if (!made)
+        return cli_client_fail(error, CLEAVE_ERROR_SYSTEM, "out of memory");
+    enum api_status status = apply(made, options, &why);
+    if (status == API_OK)
+        status = open_parts(made, options, &why);
+    if (status != API_OK) {
+        result = cli_client_fail(error, cli_client_status(status), why.text);
+        goto out;
+    }
+    if (made->transport) {
+        status = cli_client_refresh(made, FETCH_TIMEOUT_MS, &why);
+        why.status = status;
+        if (status != API_OK)
+            result = open_without_server(made, &why, error);
+        else if (!cli_client_is_current(made))
+            snprintf(made->notice, sizeof made->notice,
+                     "the server runs another version of model %.40s than "
+                     "the given bundle: no split is possible",
+                     made->model.name);
+    }
+    if (result == CLEAVE_OK) {
+        *handle = made;
+        made = NULL;
+    }
+out:
+    cleave_close(&made);
+    return result;
+}
+
+void cleave_close(struct cleave **handle)
+{
+    if (!*handle)
+        return;
+    cli_device_close(&(*handle)->device);
+    cli_head_cache_close(&(*handle)->cache);
+    cli_transport_close(&(*handle)->transport);
+    free(*handle);
+    *handle = NULL;
+}
+
+const char *cleave_notice(const struct cleave *handle)
+{
+    return handle->notice;
+}
+
+const char *cleave_via_name(enum cleave_via via)
+{
+    switch (via) {
+    case CLEAVE_VIA_OFFLOAD:
+        return "offload";
+    case CLEAVE_VIA_SPLIT:
+        return "split";
+    case CLEAVE_VIA_LOCAL:
+        return "local";
+    }
+    return "unknown";
+}
+
+const char *cleave_version(void)
+{
+    return CLEAVE_VERSION;
+}

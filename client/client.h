@@ -1,0 +1,93 @@
+/* The handle behind cleave.h, shared by the files that implement it. */
+#ifndef CLEAVE_CLIENT_CLIENT_H
+#define CLEAVE_CLIENT_CLIENT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "api/json.h"
+#include "api/status.h"
+#include "client/breaker.h"
+#include "client/cleave.h"
+#include "client/cost.h"
+#include "client/device.h"
+#include "client/head_cache.h"
+#include "client/link.h"
+#include "client/policy.h"
+#include "client/transport.h"
+
+struct cleave {
+    struct cli_transport *transport; /* NULL: no server */
+    struct cli_head_cache *cache;    /* NULL: bundles are not fetched */
+    struct cli_device *device;       /* NULL: no bundle, offload only */
+
+    /* The points that indices refer to: of the device's bundle if there is
+     * one, else of the server's metadata. */
+    struct api_model model;
+    uint64_t server_fingerprint; /* what the server runs; 0: not known */
+    double stale_retry_ms;       /* no new head bundle before this time */
+    char asked_model[64];        /* "" for the server's default */
+
+    double connect_timeout_ms, request_timeout_ms;
+    unsigned top;
+
+    /* What was learnt. */
+    struct cli_link link;
+    struct cli_cost device_cost, server_cost;
+    struct cli_estimate decode_ms;
+    struct cli_breaker breaker;
+    bool device_calibrated;
+    double rtt_seen_ms, upload_seen_ms; /* when; < 0: never */
+    int previous;                       /* point chosen last, or -1 */
+    uint32_t random_state;
+    enum api_status last_status; /* of the server's last failure */
+    char last_failure[200];      /* in words; "" after an answer */
+    char notice[320];
+};
+
+/* Asks the server which model it runs and fetches its head bundle if the
+ * device's is another one. Nothing changes on failure but the record of what
+ * the server runs. */
+enum api_status cli_client_refresh(struct cleave *handle, double timeout_ms,
+                                   struct api_error *error);
+
+/* Records that the server answered or failed us, for the breaker, and says so
+ * in last_failure: "server unreachable: connection refused". */
+void cli_client_server_answered(struct cleave *handle);
+void cli_client_server_failed(struct cleave *handle,
+                              const struct api_error *why,
+                              double retry_after_ms);
+
+/* Index of the point by which the device can answer alone, or -1. */
+int cli_client_local_point(const struct cleave *handle);
+
+/* Records one exchange with `up_bytes` of body for the link's estimate. */
+void cli_client_saw_link(struct cleave *handle, size_t up_bytes,
+                         double elapsed_ms);
+
+/* Does the server run the model that the device holds, as far as is known? */
+bool cli_client_is_current(const struct cleave *handle);
+
+/* Measures the device once, on pixels already decoded, and the link where
+ * nothing recent is known of it: at most a few small requests, each bounded by
+ * an eighth of `left_ms` (INFINITY: no deadline). Failures of the server only
+ * reach the breaker. */
+void cli_calibrate_device(struct cleave *handle);
+void cli_calibrate_link(struct cleave *handle, double left_ms);
+
+/* One probe when the breaker lets a trial through, so that no picture has to
+ * be it. */
+void cli_calibrate_trial(struct cleave *handle, double left_ms);
+
+/* Fills *error (if not NULL) and returns `status`. */
+enum cleave_status cli_client_fail(struct cleave_error *error,
+                                   enum cleave_status status, const char *text);
+
+/* The public status for a failure on the device or of its files. */
+enum cleave_status cli_client_status(enum api_status status);
+
+/* Same for a failure of the server. */
+enum cleave_status cli_client_server_status(enum api_status status);
+
+#endif

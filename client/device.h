@@ -1,0 +1,50 @@
+/* The device's own side: decoding a picture and running parts of the model. */
+#ifndef CLEAVE_CLIENT_DEVICE_H
+#define CLEAVE_CLIENT_DEVICE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "api/status.h"
+#include "nn/nn.h"
+
+/* A bundle ready to run, with all buffers that a picture needs. Not
+ * thread-safe. */
+struct cli_device;
+
+/* Takes `model` (also on failure) and allocates for it. */
+enum api_status cli_device_open(struct nn_model *model,
+                                struct cli_device **device,
+                                struct api_error *error);
+
+/* Closes the model too and sets *device to NULL. NULL is fine. */
+void cli_device_close(struct cli_device **device);
+
+/* Borrowed. */
+const struct nn_model *cli_device_model(const struct cli_device *device);
+
+/* Can it answer alone? The local point's index, or -1. */
+int cli_device_local_point(const struct cli_device *device);
+
+/* Decodes a JPEG and keeps the pixels for the runs that follow. *ms becomes
+ * the time it took. Errors as nn_picture_from_jpeg. */
+enum api_status cli_device_decode(struct cli_device *device, const void *jpeg,
+                                  size_t jpeg_bytes, double *ms,
+                                  struct api_error *error);
+
+/* Runs a split point's head on the decoded pixels and makes the frame of it,
+ * which is borrowed and lives until the next run. *ms becomes the time for
+ * head and encoding. */
+enum api_status cli_device_run_head(struct cli_device *device, uint16_t point,
+                                    const uint8_t **frame, size_t *frame_bytes,
+                                    double *ms, struct api_error *error);
+
+/* Runs the whole network on the decoded pixels. Writes at most `capacity`
+ * classes, best first, and *count of them. */
+enum api_status cli_device_run_local(struct cli_device *device,
+                                     struct nn_class *top, uint32_t capacity,
+                                     uint32_t *count, double *ms,
+                                     struct api_error *error);
+
+#endif

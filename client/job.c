@@ -1,0 +1,209 @@
+/* One picture in hand, and the two ways to answer it. */
+#include "client/job.h"
+
+#include <math.h>
+#include <stdio.h>
+
+#include "api/limits.h"
+#include "client/clock.h"
+#include "client/remote.h"
+
+/* Below this no request is worth sending. */
+#define REQUEST_LEAST_MS 1.0
+
+/* Decoding before any was seen. */
+#define DECODE_GUESS_MS 5.0
+
+double cli_job_left_ms(const struct cli_job *job)
+{
+    return job->until_ms - cli_now_ms();
+}
+
+static enum cleave_status fail(struct cli_job *job, enum api_status status,
+                               const struct api_error *why)
+{
+    return cli_client_fail(&job->error, cli_client_status(status), why->text);
+}
+
+static double expected_decode_ms(const struct cli_job *job)
+{
+    const struct cli_estimate *seen = &job->handle->decode_ms;
+    if (job->decoded)
+        return job->decode_ms;
+    return seen->samples > 0 ? seen->mean : DECODE_GUESS_MS;
+}
+
+struct cli_policy_input cli_job_policy_input(const struct cli_job *job,
+                                             const bool *can_run, int kind)
+{
+    const struct cleave *handle = job->handle;
+    bool bounded = isfinite(job->until_ms);
+    return (struct cli_policy_input){
+        .points = handle->model.points,
+        .point_count = handle->model.point_count,
+        .can_run = can_run,
+        .link = &handle->link,
+        .device = &handle->device_cost,
+        .server = &handle->server_cost,
+        .decode_ms = expected_decode_ms(job),
+        .jpeg_bytes = job->jpeg_bytes,
+        /* A deadline that has passed is still one: 0 would mean none. */
+        .deadline_ms = bounded ? fmax(cli_job_left_ms(job), 1e-3) : 0,
+        .max_loss = CLI_POLICY_MAX_LOSS,
+        .kind = kind,
+        .previous = handle->previous,
+    };
+}
+
+static double local_expected_ms(const struct cli_job *job, uint16_t point)
+{
+    struct cli_policy_input input = cli_job_policy_input(job, NULL, -1);
+    double expected_ms, p95_ms;
+    cli_policy_predict(&input, point, &expected_ms, &p95_ms);
+    return expected_ms;
+}
+
+double cli_job_remote_timeout_ms(const struct cli_job *job)
+{
+    double left_ms = cli_job_left_ms(job);
+    int local = cli_client_local_point(job->handle);
+    if (isfinite(left_ms) && local >= 0)
+        left_ms = fmax(left_ms - local_expected_ms(job, (uint16_t)local),
+                       left_ms / 2);
+    return fmin(left_ms, job->handle->request_timeout_ms);
+}
+
+enum cleave_status cli_job_decode(struct cli_job *job)
+{
+    if (job->decoded)
+        return CLEAVE_OK;
+    struct api_error why = {.text = ""};
+    enum api_status status = cli_device_decode(
+        job->handle->device, job->jpeg, job->jpeg_bytes, &job->decode_ms, &why);
+    if (status != API_OK)
+        return fail(job, status, &why);
+    job->decoded = true;
+    cli_estimate_add(&job->handle->decode_ms, job->decode_ms);
+    return CLEAVE_OK;
+}
+
+static void name_point(struct cli_job *job, uint16_t point, enum cleave_via via)
+{
+    snprintf(job->result.point, sizeof job->result.point, "%s",
+             job->handle->model.points[point].id);
+    job->result.via = via;
+}
+
+enum cleave_status cli_job_answer_locally(struct cli_job *job,
+                                          const char *reason)
+{
+    struct cleave *handle = job->handle;
+    uint16_t point = (uint16_t)cli_client_local_point(handle);
+    enum cleave_status decoded = cli_job_decode(job);
+    if (decoded != CLEAVE_OK)
+        return decoded;
+    struct nn_class top[CLEAVE_TOP_MAX];
+    uint32_t count = 0;
+    double ms = 0;
+    struct api_error why = {.text = ""};
+    enum api_status status = cli_device_run_local(
+        handle->device, top, handle->top, &count, &ms, &why);
+    if (status != API_OK)
+        return fail(job, status, &why);
+    cli_cost_observe(&handle->device_cost, point,
+                     handle->model.points[point].head_macs, ms);
+    const struct nn_model *model = cli_device_model(handle->device);
+    for (uint32_t i = 0; i < count; i++) {
+        struct cleave_class *class = &job->result.top[i];
+        class->index = top[i].index;
+        class->probability = (double)top[i].probability;
+        api_label_copy(class->label, nn_model_label(model, top[i].index));
+    }
+    job->result.top_count = count;
+    job->result.device_ms = job->decode_ms + ms;
+    name_point(job, point, CLEAVE_VIA_LOCAL);
+    snprintf(job->result.reason, sizeof job->result.reason, "%s%s",
+             cli_job_left_ms(job) < 0 ? "late; " : "", reason);
+    return CLEAVE_OK;
+}
+
+/* The head of a split point, as the body of a request. */
+static enum cleave_status make_frame(struct cli_job *job, uint16_t point,
+                                     const uint8_t **frame, size_t *frame_bytes,
+                                     double *device_ms)
+{
+    struct cleave *handle = job->handle;
+    enum cleave_status decoded = cli_job_decode(job);
+    if (decoded != CLEAVE_OK)
+        return decoded;
+    double head_ms = 0;
+    struct api_error why = {.text = ""};
+    enum api_status status = cli_device_run_head(handle->device, point, frame,
+                                                 frame_bytes, &head_ms, &why);
+    if (status != API_OK)
+        return cli_client_fail(&job->error, CLEAVE_ERROR_BUNDLE, why.text);
+    cli_cost_observe(&handle->device_cost, point,
+                     handle->model.points[point].head_macs, head_ms);
+    *device_ms = job->decode_ms + head_ms;
+    return CLEAVE_OK;
+}
+
+static void take_answer(struct cli_job *job, uint16_t point,
+                        const struct cli_answer *answer)
+{
+    struct cleave *handle = job->handle;
+    cli_client_server_answered(handle);
+    cli_client_saw_link(handle, job->result.bytes_sent,
+                        answer->exchange_ms - answer->server_ms);
+    if (answer->server_ms > 0)
+        cli_cost_observe(&handle->server_cost, point,
+                         handle->model.points[point].tail_macs,
+                         answer->server_ms);
+    job->result.server_ms = answer->server_ms;
+    job->result.link_ms = fmax(answer->total_ms - answer->server_ms, 0);
+    job->result.top_count = answer->body.top_count;
+    for (uint32_t i = 0; i < answer->body.top_count; i++) {
+        struct cleave_class *class = &job->result.top[i];
+        class->index = answer->body.top[i].index;
+        class->probability = answer->body.top[i].probability;
+        api_label_copy(class->label, answer->body.top[i].label);
+    }
+}
+
+enum cleave_status cli_job_try_remote(struct cli_job *job, uint16_t point,
+                                      enum api_status *served,
+                                      double *retry_after_ms,
+                                      struct api_error *why)
+{
+    struct cleave *handle = job->handle;
+    bool split = handle->model.points[point].kind == API_POINT_SPLIT;
+    const uint8_t *body = job->jpeg;
+    size_t body_bytes = job->jpeg_bytes;
+    double device_ms = 0;
+    *retry_after_ms = 0;
+    if (split) {
+        enum cleave_status made =
+            make_frame(job, point, &body, &body_bytes, &device_ms);
+        if (made != CLEAVE_OK)
+            return made;
+    }
+    double timeout_ms = cli_job_remote_timeout_ms(job);
+    if (timeout_ms < REQUEST_LEAST_MS) {
+        *served = api_fail(why, API_DEADLINE, "no time is left to ask it");
+        return CLEAVE_OK;
+    }
+    struct cli_answer answer;
+    *served = cli_remote_classify(handle->transport, handle->model.name, split,
+                                  body, body_bytes, handle->top, timeout_ms,
+                                  &answer, retry_after_ms, why);
+    if (*served == API_OK) {
+        job->result.bytes_sent = body_bytes;
+        job->result.device_ms = device_ms;
+        name_point(job, point, split ? CLEAVE_VIA_SPLIT : CLEAVE_VIA_OFFLOAD);
+        take_answer(job, point, &answer);
+    } else if (*served == API_DEADLINE) {
+        /* It took at least this long. */
+        cli_client_saw_link(handle, body_bytes, timeout_ms);
+    }
+    return CLEAVE_OK;
+}

@@ -1,0 +1,75 @@
+/* Listing the operating points with what they cost here. */
+#include <math.h>
+#include <stdio.h>
+
+#include "client/client.h"
+
+/* Of an offloaded picture whose mean size the model does not tell. */
+#define JPEG_GUESS_BYTES 100000u
+
+/* The present estimate, or -1 before anything was measured. */
+static double expected_ms(const struct cleave *handle, uint16_t point)
+{
+    const struct api_point *info = &handle->model.points[point];
+    bool remote = info->kind != API_POINT_LOCAL;
+    bool device = info->kind != API_POINT_OFFLOAD;
+    if ((remote && !cli_link_knows_throughput(&handle->link)) ||
+        (device && handle->decode_ms.samples == 0))
+        return -1;
+    struct cli_policy_input input = {
+        .points = handle->model.points,
+        .point_count = handle->model.point_count,
+        .link = &handle->link,
+        .device = &handle->device_cost,
+        .server = &handle->server_cost,
+        .decode_ms = handle->decode_ms.mean,
+        .jpeg_bytes =
+            info->bytes_mean > 0 ? (size_t)info->bytes_mean : JPEG_GUESS_BYTES,
+    };
+    double mean_ms, p95_ms;
+    cli_policy_predict(&input, point, &mean_ms, &p95_ms);
+    return mean_ms;
+}
+
+static void copy_point(const struct cleave *handle, uint16_t point,
+                       struct cleave_point *out)
+{
+    const struct api_point *info = &handle->model.points[point];
+    *out = (struct cleave_point){
+        .width = info->width,
+        .ensemble = info->ensemble,
+        .latent_height = info->latent_height,
+        .latent_width = info->latent_width,
+        .latent_channels = info->latent_channels,
+        .head_macs = info->head_macs,
+        .tail_macs = info->tail_macs,
+        .bytes_mean = info->bytes_mean,
+        .bytes_p95 = info->bytes_p95,
+        .top1 = info->top1,
+        .top5 = info->top5,
+        .pictures = info->pictures,
+        .expected_ms = expected_ms(handle, point),
+    };
+    snprintf(out->id, sizeof out->id, "%s", info->id);
+    snprintf(out->kind, sizeof out->kind, "%s",
+             api_point_kind_name(info->kind));
+    snprintf(out->codec, sizeof out->codec, "%s", api_codec_name(info->codec));
+    snprintf(out->rate, sizeof out->rate, "%s", info->rate);
+}
+
+enum cleave_status cleave_points(struct cleave *handle,
+                                 struct cleave_point *points, size_t capacity,
+                                 size_t *count, struct cleave_error *error)
+{
+    (void)error; /* nothing can fail yet */
+    size_t listed = 0;
+    for (uint16_t i = 0; i < handle->model.point_count; i++) {
+        if (handle->model.points[i].id[0] == '\0')
+            continue; /* of a kind that this version does not know */
+        if (listed < capacity)
+            copy_point(handle, i, &points[listed]);
+        listed++;
+    }
+    *count = listed;
+    return CLEAVE_OK;
+}

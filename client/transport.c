@@ -1,0 +1,411 @@
+/* HTTP to the server: the only part that knows libcurl. */
+#include "client/transport.h"
+
+#include <ctype.h>
+#include <curl/curl.h>
+#include <errno.h>
+#include <limits.h>
+#include <math.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <unistd.h>
+
+#include "client/clock.h"
+
+#define URL_BYTES 1024u
+#define HEADER_BYTES 320u
+
+/* Below what servers and proxies commonly keep idle connections open for, so
+ * that we are the side that closes. */
+#define IDLE_REUSE_S 25L
+
+/* A download slower than this does not count as progress. */
+#define STALL_BYTES_PER_S 256L
+
+struct cli_transport {
+    CURL *curl;
+    char url[URL_BYTES];
+    double connect_timeout_ms;
+    unsigned long request_count;
+    unsigned long id_base;
+    char curl_error[CURL_ERROR_SIZE];
+    char *body; /* grows to the largest reply seen */
+    size_t body_capacity;
+};
+
+/* Where the callbacks of one request put what comes in. */
+struct receiver {
+    struct cli_transport *transport;
+    const struct cli_request *request;
+    struct cli_reply *reply;
+    bool too_large;
+    int failed_errno;
+};
+
+static bool grow_body(struct cli_transport *transport, size_t wanted)
+{
+    if (wanted <= transport->body_capacity)
+        return true;
+    size_t capacity =
+        transport->body_capacity ? transport->body_capacity : 4096;
+    while (capacity < wanted)
+        capacity *= 2; /* wanted is at most API_LIMIT_BUNDLE_BYTES + 1 */
+    char *body = realloc(transport->body, capacity);
+    if (!body)
+        return false;
+    transport->body = body;
+    transport->body_capacity = capacity;
+    return true;
+}
+
+static bool write_all(int fd, const char *bytes, size_t count)
+{
+    while (count > 0) {
+        ssize_t written = write(fd, bytes, count);
+        if (written < 0 && errno == EINTR)
+            continue;
+        if (written <= 0)
+            return false;
+        bytes += written;
+        count -= (size_t)written;
+    }
+    return true;
+}
+
+/* Returning anything else than the count makes libcurl give up. */
+static size_t on_body(char *bytes, size_t size, size_t count, void *context)
+{
+    (void)size; /* always 1 */
+    struct receiver *receiver = context;
+    struct cli_reply *reply = receiver->reply;
+    struct cli_transport *transport = receiver->transport;
+    if (count > receiver->request->most_reply_bytes - reply->body_bytes) {
+        receiver->too_large = true;
+        return 0;
+    }
+    long code = 0;
+    curl_easy_getinfo(transport->curl, CURLINFO_RESPONSE_CODE, &code);
+    if (receiver->request->sink_fd >= 0 && code == 200) {
+        if (!write_all(receiver->request->sink_fd, bytes, count)) {
+            receiver->failed_errno = errno ? errno : EIO;
+            return 0;
+        }
+    } else {
+        if (!grow_body(transport, reply->body_bytes + count + 1)) {
+            receiver->failed_errno = ENOMEM;
+            return 0;
+        }
+        memcpy(transport->body + reply->body_bytes, bytes, count);
+    }
+    reply->body_bytes += count;
+    return count;
+}
+
+/* Copies the value of the header line "Name: value" if it is the wanted one
+ * and fits; joins repeated headers with a comma. */
+static void take_header(const char *line, size_t bytes, const char *name,
+                        char *value, size_t capacity)
+{
+    size_t name_bytes = strlen(name);
+    if (bytes <= name_bytes || line[name_bytes] != ':' ||
+        strncasecmp(line, name, name_bytes) != 0)
+        return;
+    line += name_bytes + 1;
+    bytes -= name_bytes + 1;
+    while (bytes > 0 && (*line == ' ' || *line == '\t')) {
+        line++;
+        bytes--;
+    }
+    while (bytes > 0 && strchr("\r\n\t ", line[bytes - 1]))
+        bytes--;
+    size_t used = strlen(value);
+    size_t comma = used > 0 ? 1 : 0;
+    if (used + comma + bytes >= capacity)
+        return;
+    if (comma)
+        value[used] = ',';
+    memcpy(value + used + comma, line, bytes);
+    value[used + comma + bytes] = '\0';
+}
+
+static size_t on_header(char *line, size_t size, size_t count, void *context)
+{
+    (void)size; /* always 1 */
+    struct receiver *receiver = context;
+    struct cli_reply *reply = receiver->reply;
+    if (count >= 5 && strncmp(line, "HTTP/", 5) == 0) {
+        /* A final reply after an interim one: only the last counts. */
+        reply->etag[0] = '\0';
+        reply->server_timing[0] = '\0';
+    }
+    if (memchr(line, '\0', count))
+        return count;
+    take_header(line, count, "ETag", reply->etag, sizeof reply->etag);
+    take_header(line, count, "Server-Timing", reply->server_timing,
+                sizeof reply->server_timing);
+    return count;
+}
+
+/* A proxy from the environment must not come between a device and a server on
+ * the same machine. */
+static bool is_loopback(const char *url)
+{
+    const char *host = strstr(url, "://");
+    if (!host)
+        return false;
+    host += 3;
+    return strncmp(host, "127.", 4) == 0 || strncmp(host, "[::1]", 5) == 0 ||
+           (strncasecmp(host, "localhost", 9) == 0 &&
+            (host[9] == '\0' || host[9] == ':' || host[9] == '/'));
+}
+
+static enum api_status set_up(struct cli_transport *transport)
+{
+    CURL *curl = transport->curl;
+    bool failed =
+        curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, transport->curl_error) ||
+        curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L) ||
+        curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https") ||
+        curl_easy_setopt(curl, CURLOPT_FOLLOWLOCATION, 0L) ||
+        curl_easy_setopt(curl, CURLOPT_USERAGENT, "cleave/" CLEAVE_VERSION) ||
+        curl_easy_setopt(curl, CURLOPT_TCP_NODELAY, 1L) ||
+        curl_easy_setopt(curl, CURLOPT_MAXAGE_CONN, IDLE_REUSE_S) ||
+        curl_easy_setopt(curl, CURLOPT_MAXCONNECTS, 2L) ||
+        curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, on_body) ||
+        curl_easy_setopt(curl, CURLOPT_HEADERFUNCTION, on_header);
+    if (!failed && is_loopback(transport->url))
+        failed = curl_easy_setopt(curl, CURLOPT_PROXY, "");
+    return failed ? API_INTERNAL : API_OK;
+}
+
+enum api_status cli_transport_open(const char *server_url,
+                                   double connect_timeout_ms,
+                                   struct cli_transport **transport,
+                                   struct api_error *error)
+{
+    size_t bytes = strlen(server_url);
+    while (bytes > 0 && server_url[bytes - 1] == '/')
+        bytes--;
+    bool is_http = strncasecmp(server_url, "http://", 7) == 0 && bytes > 7;
+    bool is_https = strncasecmp(server_url, "https://", 8) == 0 && bytes > 8;
+    if ((!is_http && !is_https) || strpbrk(server_url, "?# \t\r\n"))
+        return api_fail(error, API_USAGE,
+                        "the server's URL must look like http://HOST:PORT, "
+                        "not \"%.80s\"",
+                        server_url);
+    if (bytes >= URL_BYTES - 256)
+        return api_fail(error, API_USAGE, "the server's URL is too long");
+    if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
+        return api_fail(error, API_INTERNAL, "libcurl cannot be initialised");
+    struct cli_transport *made = calloc(1, sizeof *made);
+    if (made)
+        made->curl = curl_easy_init();
+    if (!made || !made->curl) {
+        free(made);
+        curl_global_cleanup();
+        return api_fail(error, API_NO_MEMORY, "out of memory");
+    }
+    memcpy(made->url, server_url, bytes);
+    made->connect_timeout_ms = connect_timeout_ms;
+    /* Only to tell devices apart in the server's log; not a secret. */
+    made->id_base = (unsigned long)(cli_now_ms() * 1e6) * 2654435761ul ^
+                    (unsigned long)getpid();
+    if (set_up(made) != API_OK) {
+        cli_transport_close(&made);
+        return api_fail(error, API_INTERNAL,
+                        "this libcurl lacks an option that cleave needs");
+    }
+    *transport = made;
+    return API_OK;
+}
+
+void cli_transport_close(struct cli_transport **transport)
+{
+    if (!*transport)
+        return;
+    curl_easy_cleanup((*transport)->curl);
+    curl_global_cleanup();
+    free((*transport)->body);
+    free(*transport);
+    *transport = NULL;
+}
+
+const char *cli_transport_url(const struct cli_transport *transport)
+{
+    return transport->url;
+}
+
+static bool add_header(struct curl_slist **list, const char *name,
+                       const char *value)
+{
+    char line[HEADER_BYTES];
+    int bytes = snprintf(line, sizeof line, "%s: %s", name, value);
+    if (bytes < 0 || (size_t)bytes >= sizeof line)
+        return false;
+    struct curl_slist *longer = curl_slist_append(*list, line);
+    if (!longer)
+        return false;
+    *list = longer;
+    return true;
+}
+
+static bool make_headers(struct cli_transport *transport,
+                         const struct cli_request *request,
+                         struct curl_slist **list)
+{
+    char id[64];
+    snprintf(id, sizeof id, "%08lx-%lu", transport->id_base & 0xfffffffful,
+             ++transport->request_count);
+    if (!add_header(list, "X-Request-Id", id))
+        return false;
+    /* An empty value takes the header out: without it no second is lost
+     * waiting for "100 Continue". */
+    struct curl_slist *longer = curl_slist_append(*list, "Expect:");
+    if (!longer)
+        return false;
+    *list = longer;
+    if (request->if_none_match &&
+        !add_header(list, "If-None-Match", request->if_none_match))
+        return false;
+    return !request->body ||
+           add_header(list, "Content-Type", request->content_type);
+}
+
+static long clamp_ms(double ms)
+{
+    return ms < 1 ? 1 : ms > (double)INT_MAX ? (long)INT_MAX : (long)ceil(ms);
+}
+
+static bool set_request(struct cli_transport *transport,
+                        const struct cli_request *request, const char *url,
+                        struct curl_slist *headers, struct receiver *receiver)
+{
+    CURL *curl = transport->curl;
+    long stall_s =
+        request->stall_ms > 0 ? clamp_ms(request->stall_ms / 1e3) : 0;
+    bool failed = curl_easy_setopt(curl, CURLOPT_URL, url) ||
+                  curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers) ||
+                  curl_easy_setopt(curl, CURLOPT_WRITEDATA, receiver) ||
+                  curl_easy_setopt(curl, CURLOPT_HEADERDATA, receiver) ||
+                  curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS,
+                                   clamp_ms(request->timeout_ms)) ||
+                  curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT_MS,
+                                   clamp_ms(fmin(transport->connect_timeout_ms,
+                                                 request->timeout_ms))) ||
+                  curl_easy_setopt(curl, CURLOPT_LOW_SPEED_TIME, stall_s) ||
+                  curl_easy_setopt(curl, CURLOPT_LOW_SPEED_LIMIT,
+                                   stall_s ? STALL_BYTES_PER_S : 0L);
+    if (request->body)
+        failed = failed || curl_easy_setopt(curl, CURLOPT_POST, 1L) ||
+                 curl_easy_setopt(curl, CURLOPT_POSTFIELDS, request->body) ||
+                 curl_easy_setopt(curl, CURLOPT_POSTFIELDSIZE_LARGE,
+                                  (curl_off_t)request->body_bytes);
+    else
+        failed = failed || curl_easy_setopt(curl, CURLOPT_HTTPGET, 1L);
+    return !failed;
+}
+
+/* Why a transfer failed, in the words of the operating system where it knows
+ * and of libcurl elsewhere. */
+static enum api_status explain(struct cli_transport *transport, CURLcode code,
+                               const struct receiver *receiver,
+                               struct api_error *error)
+{
+    if (receiver->too_large)
+        return api_fail(error, API_TOO_LARGE,
+                        "the server's reply is larger than %zu bytes",
+                        receiver->request->most_reply_bytes);
+    if (receiver->failed_errno == ENOMEM)
+        return api_fail(error, API_NO_MEMORY, "out of memory");
+    char text[120] = "";
+    if (receiver->failed_errno) {
+        strerror_r(receiver->failed_errno, text, sizeof text);
+        return api_fail(error, API_INTERNAL, "writing failed: %s", text);
+    }
+    if (code == CURLE_OPERATION_TIMEDOUT) {
+        curl_off_t connected_us = 0; /* 0 on a reused connection, too, would be
+                                        CURLINFO_CONNECT_TIME_T */
+        curl_easy_getinfo(transport->curl, CURLINFO_PRETRANSFER_TIME_T,
+                          &connected_us);
+        return api_fail(error, API_DEADLINE,
+                        connected_us > 0 ? "no answer within %.0f ms"
+                                         : "no connection within %.0f ms",
+                        connected_us > 0 ? receiver->request->timeout_ms
+                                         : fmin(receiver->request->timeout_ms,
+                                                transport->connect_timeout_ms));
+    }
+    if (code == CURLE_OUT_OF_MEMORY)
+        return api_fail(error, API_NO_MEMORY, "out of memory");
+    long system_errno = 0;
+    curl_easy_getinfo(transport->curl, CURLINFO_OS_ERRNO, &system_errno);
+    if (code == CURLE_COULDNT_CONNECT && system_errno > 0 &&
+        strerror_r((int)system_errno, text, sizeof text) == 0) {
+        text[0] = (char)tolower((unsigned char)text[0]);
+        return api_fail(error, API_UNREACHABLE, "%s", text);
+    }
+    const char *words = transport->curl_error[0] ? transport->curl_error
+                                                 : curl_easy_strerror(code);
+    return api_fail(error, API_UNREACHABLE, "%.150s", words);
+}
+
+static void read_measures(struct cli_transport *transport,
+                          struct cli_reply *reply)
+{
+    long code = 0;
+    curl_off_t retry_s = 0, ready_us = 0, total_us = 0;
+    curl_easy_getinfo(transport->curl, CURLINFO_RESPONSE_CODE, &code);
+    curl_easy_getinfo(transport->curl, CURLINFO_RETRY_AFTER, &retry_s);
+    curl_easy_getinfo(transport->curl, CURLINFO_PRETRANSFER_TIME_T, &ready_us);
+    curl_easy_getinfo(transport->curl, CURLINFO_TOTAL_TIME_T, &total_us);
+    reply->http_code = (int)code;
+    reply->retry_after_ms = retry_s > 0 ? (double)retry_s * 1e3 : 0;
+    reply->exchange_ms = fmax((double)(total_us - ready_us) / 1e3, 0);
+}
+
+enum api_status cli_transport_request(struct cli_transport *transport,
+                                      const struct cli_request *request,
+                                      struct cli_reply *reply,
+                                      struct api_error *error)
+{
+    enum api_status status = API_OK;
+    struct curl_slist *headers = NULL;
+    struct cli_reply got = {0};
+    struct receiver receiver = {
+        .transport = transport, .request = request, .reply = &got};
+    char url[URL_BYTES];
+    int url_bytes =
+        snprintf(url, sizeof url, "%s%s", transport->url, request->path);
+    if (url_bytes < 0 || (size_t)url_bytes >= sizeof url)
+        return api_fail(error, API_USAGE, "the request's URL is too long");
+    transport->curl_error[0] = '\0';
+    if (!make_headers(transport, request, &headers) ||
+        !set_request(transport, request, url, headers, &receiver)) {
+        status = api_fail(error, API_NO_MEMORY, "out of memory");
+        goto out;
+    }
+    double start_ms = cli_now_ms();
+    CURLcode code = curl_easy_perform(transport->curl);
+    got.total_ms = cli_now_ms() - start_ms;
+    if (code != CURLE_OK) {
+        status = explain(transport, code, &receiver, error);
+        goto out;
+    }
+    read_measures(transport, &got);
+    size_t in_memory =
+        request->sink_fd >= 0 && got.http_code == 200 ? 0 : got.body_bytes;
+    if (!grow_body(transport, in_memory + 1)) {
+        status = api_fail(error, API_NO_MEMORY, "out of memory");
+        goto out;
+    }
+    transport->body[in_memory] = '\0';
+    got.body = transport->body;
+    *reply = got;
+out:
+    /* The handle outlives the list and must not point to it. */
+    curl_easy_setopt(transport->curl, CURLOPT_HTTPHEADER, NULL);
+    curl_slist_free_all(headers);
+    return status;
+}

@@ -1,0 +1,63 @@
+/* HTTP to the server: the only part that knows libcurl. */
+#ifndef CLEAVE_CLIENT_TRANSPORT_H
+#define CLEAVE_CLIENT_TRANSPORT_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "api/status.h"
+
+/* One server and the kept-open connections to it. Not thread-safe. */
+struct cli_transport;
+
+struct cli_request {
+    const char *path; /* below the server's URL, e.g. "/v1/models" */
+    const void *body; /* NULL: GET, else POST; borrowed */
+    size_t body_bytes;
+    const char *content_type;  /* of the body */
+    const char *if_none_match; /* ETag, or NULL */
+    double timeout_ms;         /* for everything, connecting included */
+    double stall_ms;           /* give up after so long without progress; 0:
+                                * timeout_ms alone counts */
+    size_t most_reply_bytes;   /* a larger body is an error */
+    int sink_fd;               /* where to write the body of a 200, or -1:
+                                * into the reply */
+};
+
+/* What came back. The body is borrowed and lives until the transport's next
+ * request; it is followed by a NUL byte that does not count. */
+struct cli_reply {
+    int http_code;
+    const char *body;
+    size_t body_bytes;       /* in memory or written to the sink */
+    char etag[128];          /* "" if absent or too long to be one of ours */
+    char server_timing[256]; /* "" if absent or longer */
+    double retry_after_ms;   /* 0 if absent */
+    double total_ms;         /* the whole request */
+    double exchange_ms;      /* the same without connecting */
+};
+
+/* `server_url`: http:// or https://, perhaps with a path prefix. API_USAGE
+ * with a reason if it is none. Nothing is sent yet. */
+enum api_status cli_transport_open(const char *server_url,
+                                   double connect_timeout_ms,
+                                   struct cli_transport **transport,
+                                   struct api_error *error);
+
+/* Closes all connections and sets *transport to NULL. NULL is fine. */
+void cli_transport_close(struct cli_transport **transport);
+
+/* The URL as given, without slashes at its end. Borrowed. */
+const char *cli_transport_url(const struct cli_transport *transport);
+
+/* Sends one request and waits for the whole reply, whatever its HTTP code:
+ * redirects are not followed, nothing is decompressed. API_UNREACHABLE: no
+ * connection, or it broke; API_DEADLINE: time ran out; API_TOO_LARGE: the
+ * reply is beyond its limit; API_INTERNAL: the sink could not be written.
+ * Bounded in time by timeout_ms. */
+enum api_status cli_transport_request(struct cli_transport *transport,
+                                      const struct cli_request *request,
+                                      struct cli_reply *reply,
+                                      struct api_error *error);
+
+#endif
