@@ -17,6 +17,7 @@ struct srv_config {
     unsigned http_threads;
     unsigned connections;
     unsigned max_body_bytes;
+    unsigned body_memory_bytes;
     unsigned drain_ms;
     unsigned deadline_ms;
     unsigned request_timeout_ms;

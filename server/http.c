@@ -18,9 +18,6 @@
 #include "server/request.h"
 #include "server/routes.h"
 
-/* Bodies in memory, all connections together. Only bytes that really came
- * count, so that announcing much and sending little starves nobody. */
-#define BODY_BUDGET_BYTES ((size_t)256 << 20)
 /* Buffer for one connection's headers, and window onto its body. */
 #define CONNECTION_BYTES ((size_t)32 << 10)
 /* Longer than libcurl keeps an idle connection (118 s), so that it is the
@@ -35,8 +32,8 @@ struct srv_http {
     struct srv_reaper *reaper;
     uint64_t id_seed;
     _Atomic uint64_t id_count;
-    _Atomic unsigned active;
-    _Atomic size_t body_bytes;
+    _Atomic unsigned active, accepted;
+    _Atomic size_t body_bytes; /* of all connections, in memory */
 };
 
 enum phase { HEADERS, BODY, WAITING, REPLIED };
@@ -47,6 +44,7 @@ struct exchange {
     struct MHD_Connection *connection;
     struct srv_reaper_entry *entry;
     enum phase phase;
+    bool accepted; /* came before the server began to drain */
     size_t body_capacity;
     struct srv_request *request;
 };
@@ -109,7 +107,9 @@ static void *on_target(void *context, const char *target,
     exchange->entry = entry_of(connection);
     exchange->request->exchange = exchange;
     srv_reaper_arm(exchange->entry, request_deadline(http));
+    exchange->accepted = !srv_app_is_draining(http->app);
     atomic_fetch_add(&http->active, 1);
+    atomic_fetch_add(&http->accepted, exchange->accepted);
     return exchange;
 }
 
@@ -143,9 +143,10 @@ static void on_completed(void *context, struct MHD_Connection *connection,
     srv_reaper_arm(exchange->entry, srv_now_us() + IDLE_US);
     drop_body(exchange);
     srv_request_close(&exchange->request);
+    atomic_fetch_sub(&http->active, 1);
+    atomic_fetch_sub(&http->accepted, exchange->accepted);
     free(exchange);
     *request_context = NULL;
-    atomic_fetch_sub(&http->active, 1);
 }
 
 static enum MHD_Result see_header(void *context, enum MHD_ValueKind kind,
@@ -331,8 +332,9 @@ static enum MHD_Result take_headers(struct exchange *exchange,
     return MHD_YES;
 }
 
-/* Makes room for `more` bytes of body; false if the budget or memory is used
- * up. */
+/* Makes room for `more` bytes of body; false if memory or what bodies may use
+ * of it is used up. Only bytes that really came count, so that announcing much
+ * and sending little starves nobody. */
 static bool make_room(struct exchange *exchange, size_t more)
 {
     struct srv_request *request = exchange->request;
@@ -349,7 +351,8 @@ static bool make_room(struct exchange *exchange, size_t more)
     _Atomic size_t *held = &exchange->http->body_bytes;
     if (grown < need)
         return false;
-    if (atomic_fetch_add(held, extra) + extra > BODY_BUDGET_BYTES) {
+    if (atomic_fetch_add(held, extra) + extra >
+        exchange->http->app->config->body_memory_bytes) {
         atomic_fetch_sub(held, extra);
         return false;
     }
@@ -496,6 +499,11 @@ enum api_status srv_http_open(struct srv_app *app, int listening,
 unsigned srv_http_active(struct srv_http *http)
 {
     return atomic_load(&http->active);
+}
+
+unsigned srv_http_accepted(struct srv_http *http)
+{
+    return atomic_load(&http->accepted);
 }
 
 void srv_http_stop_listening(struct srv_http *http)

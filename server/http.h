@@ -13,8 +13,10 @@ enum api_status srv_http_open(struct srv_app *app, int listening,
                               struct srv_http **http, struct api_error *error);
 
 /* Requests whose first line has come and that are not yet answered to the
- * last byte. Thread-safe. */
+ * last byte: all of them, and those that came before the server began to
+ * drain. Thread-safe. */
 unsigned srv_http_active(struct srv_http *http);
+unsigned srv_http_accepted(struct srv_http *http);
 
 /* Accepts no more connections; those that are open go on. */
 void srv_http_stop_listening(struct srv_http *http);

@@ -47,14 +47,14 @@ static bool step(void)
     return sigtimedwait(&set, NULL, &timeout) > 0;
 }
 
-/* Waits until nothing is left to answer; true if it came to that. */
-static bool wait_idle(struct srv_http *http, int64_t deadline_us)
+/* Waits until `left` counts nothing more; true if it came to that. */
+static bool wait_for_none(unsigned (*left)(struct srv_http *),
+                          struct srv_http *http, int64_t deadline_us)
 {
     bool impatient = false;
-    while (srv_http_active(http) > 0 && srv_now_us() < deadline_us &&
-           !impatient)
+    while (left(http) > 0 && srv_now_us() < deadline_us && !impatient)
         impatient = step();
-    return srv_http_active(http) == 0;
+    return left(http) == 0;
 }
 
 void srv_drain(struct srv_app *app, struct srv_http **http)
@@ -65,14 +65,13 @@ void srv_drain(struct srv_app *app, struct srv_http **http)
 
     /* The listener stays open meanwhile: who comes now gets a 503 rather than
      * a broken connection. */
-    bool finished = wait_idle(*http, srv_now_us() + drain_us);
-    if (!finished)
+    if (!wait_for_none(srv_http_accepted, *http, srv_now_us() + drain_us))
         srv_log_message(SRV_WARN, "drain_cut_short",
                         "waiting requests are refused");
     srv_queue_abandon(app->queue);
     while (srv_queue_running(app->queue) > 0)
         step();
     srv_http_stop_listening(*http);
-    wait_idle(*http, srv_now_us() + LAST_WORDS_US);
+    wait_for_none(srv_http_active, *http, srv_now_us() + LAST_WORDS_US);
     srv_http_close(http);
 }

@@ -75,7 +75,7 @@ void model_rig_frame(struct model_rig *rig, uint16_t point, uint8_t *frame,
 
 uint8_t *slow_jpeg(size_t *bytes)
 {
-    enum { SIDE = 6144, SCANS = 64 };
+    enum { SIDE = 4096, SCANS = 64 };
     struct jpeg_compress_struct jpeg;
     struct jpeg_error_mgr errors;
     unsigned char *out = NULL;

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "exchange.h"
 #include "model_rig.h"
@@ -38,11 +39,14 @@ struct errand {
     struct exchange exchange;
 };
 
+static atomic_uint errands_ended;
+
 static void *run_errand(void *argument)
 {
     struct errand *errand = argument;
     exchange_send(NULL, &server, "POST", errand->path, JPEG_TYPE, slow,
                   slow_bytes, &errand->exchange);
+    atomic_fetch_add(&errands_ended, 1);
     return NULL;
 }
 
@@ -53,163 +57,187 @@ static void begin(struct errand *errand, const char *path)
                      0);
 }
 
-static void finish(struct errand *errand, enum api_status status)
+/* Waits for the answer and returns its code. Only `allowed` is right, or 200.
+ */
+static long finish(struct errand *errand, enum api_status allowed)
 {
     pthread_join(errand->thread, NULL);
-    if (status == API_OK)
-        ck_assert_msg(errand->exchange.code == 200, "HTTP %ld: %s",
-                      errand->exchange.code, errand->exchange.body);
-    else
-        exchange_assert_problem(&errand->exchange, status);
+    long code = errand->exchange.code;
+    if (code != 200)
+        exchange_assert_problem(&errand->exchange, allowed);
     exchange_free(&errand->exchange);
+    return code;
 }
 
-/* Polls until workers compute `computing` and `queued` requests wait. */
-static void wait_for(unsigned computing, unsigned queued)
-{
-    while (exchange_metric(&server, running) < computing ||
-           exchange_metric(&server, waiting) < queued)
-        continue;
-}
+/* How fast a worker is against this test is anyone's guess on a busy machine.
+ * So what needs a busy worker is tried until one was busy; a server that never
+ * does what it should runs into the test's timeout. */
 
 START_TEST(a_full_queue_refuses_and_health_answers)
 {
-    static struct errand errands[3];
+    enum { COUNT = 6 };
+    static struct errand errands[COUNT];
     struct exchange exchange;
+    unsigned refused = 0;
+    bool health_answered_beside_work = false;
     server_start(&server,
                  (const char *const[]){"--workers", "1", "--queue", "2", NULL});
-    begin(&errands[0], "/v1/classify");
-    wait_for(1, 0);
-    begin(&errands[1], "/v1/classify");
-    begin(&errands[2], "/v1/classify");
-    wait_for(1, 2);
-    exchange_get(&server, "/healthz", &exchange);
-    ck_assert_int_eq(exchange.code, 200);
-    exchange_free(&exchange);
-    exchange_get(&server, "/readyz", &exchange);
-    ck_assert_int_eq(exchange.code, 200);
-    exchange_free(&exchange);
-    exchange_send(NULL, &server, "POST", "/v1/classify", JPEG_TYPE, "x", 1,
-                  &exchange);
-    exchange_assert_problem(&exchange, API_OVERLOADED);
-    ck_assert_ptr_nonnull(strstr(exchange.body, "queue is full"));
-    exchange_free(&exchange);
-    /* All of that while the worker was at its first picture. */
-    ck_assert_double_eq(exchange_metric(&server, waiting), 2);
-    for (int i = 0; i < 3; i++)
-        finish(&errands[i], API_OK);
+    while (refused == 0 || !health_answered_beside_work) {
+        for (int i = 0; i < COUNT; i++)
+            begin(&errands[i], "/v1/classify");
+        while (!atomic_load(&errands_ended)) {
+            bool busy = exchange_metric(&server, running) == 1;
+            exchange_get(&server, "/healthz", &exchange);
+            ck_assert_int_eq(exchange.code, 200);
+            exchange_free(&exchange);
+            if (busy && exchange_metric(&server, running) == 1)
+                health_answered_beside_work = true;
+        }
+        for (int i = 0; i < COUNT; i++)
+            refused += finish(&errands[i], API_OVERLOADED) == 503;
+        atomic_store(&errands_ended, 0);
+    }
     ck_assert_double_eq(
         exchange_metric(&server,
                         "cleave_rejected_total{reason=\"queue_full\"}"),
-        1);
+        refused);
     ck_assert_int_eq(server_end(&server, SIGTERM), 0);
 }
 END_TEST
 
 START_TEST(what_waits_too_long_is_dropped)
 {
-    static struct errand blocker, hasty;
-    server_start(&server, (const char *const[]){"--workers", "1", NULL});
-    begin(&blocker, "/v1/classify");
-    wait_for(1, 0);
-    begin(&hasty, "/v1/classify?deadline_ms=1");
-    finish(&hasty, API_DEADLINE);
-    finish(&blocker, API_OK);
-    ck_assert_double_eq(
+    static struct errand blockers[2];
+    struct exchange hasty;
+    long code;
+    /* The deadline is the request's own, or the server's if that is less. */
+    const char *path =
+        _i ? "/v1/classify?deadline_ms=3600000" : "/v1/classify?deadline_ms=1";
+    server_start(&server,
+                 (const char *const[]){"--workers", "1", "--deadline-ms",
+                                       _i ? "1" : "100000", NULL});
+    do {
+        begin(&blockers[0], "/v1/classify");
+        begin(&blockers[1], "/v1/classify");
+        while (!atomic_load(&errands_ended) &&
+               exchange_metric(&server, running) < 1)
+            continue;
+        exchange_send(NULL, &server, "POST", path, JPEG_TYPE, "x", 1, &hasty);
+        code = hasty.code;
+        exchange_assert_problem(&hasty,
+                                code == 504 ? API_DEADLINE : API_UNPROCESSABLE);
+        exchange_free(&hasty);
+        finish(&blockers[0], API_DEADLINE);
+        finish(&blockers[1], API_DEADLINE);
+        atomic_store(&errands_ended, 0);
+    } while (code != 504);
+    ck_assert_double_ge(
         exchange_metric(&server, "cleave_rejected_total{reason=\"deadline\"}"),
         1);
-    ck_assert_double_eq(
-        exchange_metric(&server, "cleave_inference_duration_seconds_count"), 1);
     ck_assert_int_eq(server_end(&server, SIGTERM), 0);
-}
-END_TEST
-
-START_TEST(the_servers_own_deadline_holds)
-{
-    static struct errand blocker, hasty;
-    server_start(&server, (const char *const[]){"--workers", "1",
-                                                "--deadline-ms", "1", NULL});
-    begin(&blocker, "/v1/classify");
-    wait_for(1, 0);
-    begin(&hasty, "/v1/classify?deadline_ms=3600000");
-    finish(&hasty, API_DEADLINE);
-    pthread_join(blocker.thread, NULL); /* 200, or 504 on a busy machine */
-    exchange_free(&blocker.exchange);
-    ck_assert_int_eq(server_end(&server, SIGTERM), 0);
-}
-END_TEST
-
-START_TEST(accepted_requests_survive_the_end)
-{
-    static struct errand errands[6];
-    server_start(&server,
-                 (const char *const[]){"--workers", "2", "--drain-ms", "100000",
-                                       "--deadline-ms", "100000", NULL});
-    for (int i = 0; i < 6; i++)
-        begin(&errands[i], "/v1/classify");
-    wait_for(2, 4);
-    ck_assert_int_eq(kill(server.pid, SIGTERM), 0);
-    /* Who comes now is told so; and health still answers. */
-    struct exchange exchange;
-    do {
-        exchange_get(&server, "/readyz", &exchange);
-        if (exchange.code == 200)
-            exchange_free(&exchange);
-    } while (exchange.code == 200);
-    exchange_assert_problem(&exchange, API_OVERLOADED);
-    ck_assert(exchange_header(&exchange, "Connection", NULL, 0));
-    exchange_free(&exchange);
-    exchange_send(NULL, &server, "POST", "/v1/classify", JPEG_TYPE, "x", 1,
-                  &exchange);
-    exchange_assert_problem(&exchange, API_OVERLOADED);
-    exchange_free(&exchange);
-    for (int i = 0; i < 6; i++)
-        finish(&errands[i], API_OK);
-    ck_assert_int_eq(server_end(&server, 0), 0);
 }
 END_TEST
 
 START_TEST(a_short_drain_refuses_what_waits)
 {
-    static struct errand errands[4];
-    server_start(&server,
-                 (const char *const[]){"--workers", "1", "--drain-ms", "0",
-                                       "--deadline-ms", "100000", NULL});
-    begin(&errands[0], "/v1/classify");
-    wait_for(1, 0);
-    for (int i = 1; i < 4; i++)
-        begin(&errands[i], "/v1/classify");
-    wait_for(1, 3);
-    ck_assert_int_eq(kill(server.pid, SIGTERM), 0);
-    /* Three at least waited behind the first, which is computed to its end. */
-    unsigned answered = 0, refused = 0;
-    for (int i = 0; i < 4; i++) {
-        pthread_join(errands[i].thread, NULL);
-        answered += errands[i].exchange.code == 200;
-        refused += errands[i].exchange.code == 503;
-        exchange_free(&errands[i].exchange);
+    enum { COUNT = 6 };
+    static struct errand errands[COUNT];
+    unsigned refused = 0;
+    while (refused == 0) {
+        server_start(&server,
+                     (const char *const[]){"--workers", "1", "--drain-ms", "0",
+                                           "--deadline-ms", "100000", NULL});
+        for (int i = 0; i < COUNT; i++)
+            begin(&errands[i], "/v1/classify");
+        while (!atomic_load(&errands_ended) &&
+               exchange_metric(&server, waiting) < 2)
+            continue;
+        ck_assert_int_eq(kill(server.pid, SIGTERM), 0);
+        for (int i = 0; i < COUNT; i++) {
+            pthread_join(errands[i].thread, NULL);
+            long code = errands[i].exchange.code;
+            /* 0: its upload was not through when the server ended. */
+            ck_assert(code == 200 || code == 503 || code == 0);
+            refused += code == 503;
+            exchange_free(&errands[i].exchange);
+        }
+        atomic_store(&errands_ended, 0);
+        ck_assert_int_eq(server_end(&server, 0), 0);
     }
-    ck_assert_uint_eq(answered + refused, 4);
-    ck_assert_uint_ge(refused, 1);
+}
+END_TEST
+
+/* Opens a request whose body is still to come, and returns when the server has
+ * accepted it. */
+static int accepted_request(const char *path, size_t body_bytes)
+{
+    char text[300];
+    int raw = raw_connect(&server);
+    snprintf(text, sizeof text,
+             "POST %s HTTP/1.1\r\nHost: x\r\nContent-Type: image/jpeg\r\n"
+             "Expect: 100-continue\r\nContent-Length: %zu\r\n\r\n",
+             path, body_bytes);
+    raw_send_text(raw, text);
+    ck_assert_int_eq(raw_reply(raw, text, sizeof text), 100);
+    return raw;
+}
+
+START_TEST(accepted_requests_survive_the_end)
+{
+    enum { COUNT = 8 };
+    int accepted[COUNT];
+    size_t bytes;
+    char *photo = file_read(PHOTO, &bytes), reply[4000];
+    server_start(&server, (const char *const[]){"--drain-ms", "100000", NULL});
+    for (int i = 0; i < COUNT; i++)
+        accepted[i] = accepted_request("/v1/classify", bytes);
+    ck_assert_int_eq(kill(server.pid, SIGTERM), 0);
+
+    /* Who comes now is told so; and health still answers. */
+    struct exchange exchange;
+    exchange_get(&server, "/readyz", &exchange);
+    while (exchange.code == 200) {
+        exchange_free(&exchange);
+        exchange_get(&server, "/readyz", &exchange);
+    }
+    exchange_assert_problem(&exchange, API_OVERLOADED);
+    ck_assert(exchange_header(&exchange, "Connection", NULL, 0));
+    exchange_free(&exchange);
+    exchange_get(&server, "/healthz", &exchange);
+    ck_assert_int_eq(exchange.code, 200);
+    exchange_free(&exchange);
+    exchange_send(NULL, &server, "POST", "/v1/classify", JPEG_TYPE, photo,
+                  bytes, &exchange);
+    exchange_assert_problem(&exchange, API_OVERLOADED);
+    exchange_free(&exchange);
+
+    for (int i = 0; i < COUNT; i++)
+        raw_send(accepted[i], photo, bytes);
+    for (int i = 0; i < COUNT; i++) {
+        ck_assert_int_eq(raw_reply(accepted[i], reply, sizeof reply), 200);
+        ck_assert_ptr_nonnull(strstr(reply, "Connection: close"));
+        close(accepted[i]);
+    }
     ck_assert_int_eq(server_end(&server, 0), 0);
+    free(photo);
 }
 END_TEST
 
 START_TEST(a_second_signal_ends_the_patience)
 {
-    static struct errand errands[4];
-    server_start(&server, (const char *const[]){"--workers", "1", "--drain-ms",
+    server_start(&server, (const char *const[]){"--drain-ms", "3600000",
+                                                "--request-timeout-ms",
                                                 "3600000", NULL});
-    /* A request that never completes would hold the drain for an hour, were
-     * its own time not longer still. */
-    int raw = raw_connect(&server);
-    raw_send_text(raw, "GET /healthz HTTP/1.1\r\n");
-    begin(&errands[0], "/v1/classify");
-    wait_for(1, 0);
+    int accepted = accepted_request("/v1/probe", 10);
     ck_assert_int_eq(kill(server.pid, SIGTERM), 0);
-    finish(&errands[0], API_OK);
+    struct exchange exchange = {.code = 200};
+    while (exchange.code == 200) { /* until it drains */
+        exchange_get(&server, "/readyz", &exchange);
+        exchange_free(&exchange);
+    }
     ck_assert_int_eq(server_end(&server, SIGINT), 0);
-    raw_wait_closed(raw);
+    raw_wait_closed(accepted);
+    close(accepted);
 }
 END_TEST
 
@@ -222,6 +250,44 @@ START_TEST(idle_servers_end_at_once)
     ck_assert_int_eq(raw_reply(idle, reply, sizeof reply), 200);
     ck_assert_int_eq(server_end(&server, _i ? SIGINT : SIGTERM), 0);
     raw_wait_closed(idle);
+    close(idle);
+}
+END_TEST
+
+START_TEST(bodies_share_their_memory)
+{
+    /* One body takes all there is: no other finds room until it is done. */
+    enum { BYTES = 16 << 20 };
+    char *bytes = calloc(1, BYTES), reply[4000];
+    struct exchange exchange;
+    server_start(&server, (const char *const[]){"--body-memory-bytes",
+                                                "16777216", NULL});
+    int large = accepted_request("/v1/classify", BYTES);
+    raw_send(large, bytes, BYTES - 1);
+    long code;
+    do {
+        exchange_send(NULL, &server, "POST", "/v1/classify", JPEG_TYPE, "x", 1,
+                      &exchange);
+        code = exchange.code;
+        exchange_assert_problem(&exchange, code == 503 ? API_OVERLOADED
+                                                       : API_UNPROCESSABLE);
+        exchange_free(&exchange);
+    } while (code != 503);
+    raw_send(large, bytes, 1);
+    ck_assert_int_eq(raw_reply(large, reply, sizeof reply), 422);
+    /* Its memory is free when its exchange is over, a moment after. */
+    do {
+        exchange_send(NULL, &server, "POST", "/v1/classify", JPEG_TYPE, "x", 1,
+                      &exchange);
+        code = exchange.code;
+        exchange_free(&exchange);
+    } while (code != 422);
+    ck_assert_double_ge(
+        exchange_metric(&server, "cleave_rejected_total{reason=\"memory\"}"),
+        1);
+    close(large);
+    free(bytes);
+    ck_assert_int_eq(server_end(&server, SIGTERM), 0);
 }
 END_TEST
 
@@ -277,12 +343,12 @@ int main(void)
     TCase *tests = tcase_create("overload");
     tcase_add_unchecked_fixture(tests, prepare, clean);
     tcase_add_test(tests, a_full_queue_refuses_and_health_answers);
-    tcase_add_test(tests, what_waits_too_long_is_dropped);
-    tcase_add_test(tests, the_servers_own_deadline_holds);
-    tcase_add_test(tests, accepted_requests_survive_the_end);
+    tcase_add_loop_test(tests, what_waits_too_long_is_dropped, 0, 2);
     tcase_add_test(tests, a_short_drain_refuses_what_waits);
+    tcase_add_test(tests, accepted_requests_survive_the_end);
     tcase_add_test(tests, a_second_signal_ends_the_patience);
     tcase_add_loop_test(tests, idle_servers_end_at_once, 0, 2);
+    tcase_add_test(tests, bodies_share_their_memory);
     tcase_add_test(tests, a_storm_ends_in_order);
     Suite *suite = suite_create("server overload");
     suite_add_tcase(suite, tests);
