@@ -11,7 +11,8 @@
 #define RTT_PROBES 3
 #define UPLOAD_BYTES 8192u
 #define PROBE_TIMEOUT_MS 2000.0
-#define DEADLINE_SHARE 8.0
+#define PROBE_LEAST_MS 1.0
+#define PROBES_SHARE 0.5
 
 /* Beyond these ages an idle link is measured again: one small request, and
  * less often one upload. */
@@ -53,10 +54,20 @@ void cli_calibrate_device(struct cleave *handle)
                      handle->model.points[cheapest].head_macs, ms);
 }
 
-/* One probe whose outcome reaches link and breaker. */
-static bool probe_once(struct cleave *handle, size_t up_bytes,
-                       double timeout_ms)
+/* When a series of probes has to end: the other half of the time that the
+ * server may take is for the picture itself. */
+static double probes_until_ms(double spare_ms)
 {
+    return cli_now_ms() + spare_ms * PROBES_SHARE;
+}
+
+/* One probe whose outcome reaches link and breaker. False: no more of them. */
+static bool probe_once(struct cleave *handle, size_t up_bytes, double until_ms)
+{
+    double most_ms = fmin(handle->request_timeout_ms, PROBE_TIMEOUT_MS);
+    double timeout_ms = fmin(most_ms, until_ms - cli_now_ms());
+    if (timeout_ms < PROBE_LEAST_MS)
+        return false;
     double elapsed_ms = 0;
     struct api_error why = {.text = ""};
     enum api_status status = cli_remote_probe(handle->transport, up_bytes, 0,
@@ -66,18 +77,14 @@ static bool probe_once(struct cleave *handle, size_t up_bytes,
         cli_client_saw_link(handle, up_bytes, elapsed_ms);
         return true;
     }
-    /* A reply that was not waited for is a slow link, too. */
+    /* It takes at least as long as was waited; but that the deadline left no
+     * time for more does not speak against the server. */
     if (status == API_DEADLINE)
         cli_client_saw_link(handle, up_bytes, timeout_ms);
     why.status = status;
-    cli_client_server_failed(handle, &why, 0);
+    if (status != API_DEADLINE || timeout_ms == most_ms)
+        cli_client_server_failed(handle, &why, 0);
     return false;
-}
-
-static double probe_timeout_ms(const struct cleave *handle, double left_ms)
-{
-    return fmin(fmin(handle->request_timeout_ms, PROBE_TIMEOUT_MS),
-                left_ms / DEADLINE_SHARE);
 }
 
 static bool is_older(double seen_ms, double keeps_ms)
@@ -85,28 +92,28 @@ static bool is_older(double seen_ms, double keeps_ms)
     return seen_ms < 0 || cli_now_ms() - seen_ms > keeps_ms;
 }
 
-void cli_calibrate_link(struct cleave *handle, double left_ms)
+void cli_calibrate_link(struct cleave *handle, double spare_ms)
 {
     if (!handle->transport ||
         !cli_breaker_allows(&handle->breaker, cli_now_ms()))
         return;
-    double timeout_ms = probe_timeout_ms(handle, left_ms);
+    double until_ms = probes_until_ms(spare_ms);
     bool first = handle->upload_seen_ms < 0;
     int probes =
         first ? RTT_PROBES : is_older(handle->rtt_seen_ms, RTT_KEEPS_MS);
     for (int i = 0; i < probes; i++) {
-        if (!probe_once(handle, 0, timeout_ms))
+        if (!probe_once(handle, 0, until_ms))
             return;
     }
     if (is_older(handle->upload_seen_ms, UPLOAD_KEEPS_MS))
-        (void)probe_once(handle, UPLOAD_BYTES, timeout_ms);
+        (void)probe_once(handle, UPLOAD_BYTES, until_ms);
 }
 
-void cli_calibrate_trial(struct cleave *handle, double left_ms)
+void cli_calibrate_trial(struct cleave *handle, double spare_ms)
 {
     if (handle->transport && handle->breaker.failures > 0 &&
         cli_breaker_allows(&handle->breaker, cli_now_ms()))
-        (void)probe_once(handle, 0, probe_timeout_ms(handle, left_ms));
+        (void)probe_once(handle, 0, probes_until_ms(spare_ms));
 }
 
 static int compare_doubles(const void *a, const void *b)

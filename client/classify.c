@@ -13,6 +13,9 @@
 #define WAIT_MOST_MS 500.0
 #define WAIT_MOST_ALONE_MS 3000.0
 
+/* After asking in vain for a newer model: no picture asks again before. */
+#define STALE_RETRY_MS 10000.0
+
 static bool is_auto(const char *wanted)
 {
     return strcmp(wanted, "auto") == 0;
@@ -126,6 +129,7 @@ static bool get_new_model(struct cli_job *job, struct api_error *why)
     double timeout_ms =
         isfinite(job->until_ms) ? cli_job_remote_timeout_ms(job) : INFINITY;
     struct api_error detail = {.text = ""};
+    handle->stale_retry_ms = cli_now_ms() + STALE_RETRY_MS;
     if (cli_client_refresh(handle, timeout_ms, &detail) != API_OK) {
         api_fail(why, why->status, "its head cannot be fetched: %.150s",
                  detail.text);
@@ -133,6 +137,7 @@ static bool get_new_model(struct cli_job *job, struct api_error *why)
     }
     if (handle->model.fingerprint == old)
         return false;
+    handle->stale_retry_ms = 0;
     job->decoded = false; /* the new model may take another size */
     return true;
 }
@@ -198,7 +203,7 @@ static enum cleave_status prepare(struct cli_job *job, const char *wanted)
     struct cleave *handle = job->handle;
     if (strcmp(wanted, "local") == 0)
         return CLEAVE_OK;
-    cli_calibrate_trial(handle, cli_job_left_ms(job));
+    cli_calibrate_trial(handle, cli_job_remote_timeout_ms(job));
     struct api_error why = {.text = ""};
     if (!cli_client_is_current(handle) && handle->cache &&
         may_ask_server(handle))
@@ -211,7 +216,7 @@ static enum cleave_status prepare(struct cli_job *job, const char *wanted)
             return decoded;
         cli_calibrate_device(handle);
     }
-    cli_calibrate_link(handle, cli_job_left_ms(job));
+    cli_calibrate_link(handle, cli_job_remote_timeout_ms(job));
     return CLEAVE_OK;
 }
 

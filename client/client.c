@@ -17,7 +17,6 @@
 /* A head bundle of ten megabytes may take its time on a slow link as long as
  * it moves. */
 #define FETCH_TIMEOUT_MS 900000.0
-#define STALE_RETRY_MS 10000.0
 
 /* Guesses for machines not measured yet: 2 and 10 GMAC/s. */
 #define DEVICE_MS_PER_MMAC 0.5
@@ -220,8 +219,6 @@ enum api_status cli_client_refresh(struct cleave *handle, double timeout_ms,
     if (status == API_OK)
         handle->server_fingerprint = handle->model.fingerprint;
 out:
-    if (status != API_OK)
-        handle->stale_retry_ms = cli_now_ms() + STALE_RETRY_MS;
     free(current);
     return status;
 }

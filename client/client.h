@@ -70,15 +70,14 @@ void cli_client_saw_link(struct cleave *handle, size_t up_bytes,
 bool cli_client_is_current(const struct cleave *handle);
 
 /* Measures the device once, on pixels already decoded, and the link where
- * nothing recent is known of it: at most a few small requests, each bounded by
- * an eighth of `left_ms` (INFINITY: no deadline). Failures of the server only
- * reach the breaker. */
+ * nothing recent is known of it, by a few small requests within half of
+ * `spare_ms`. Failures only reach the breaker. */
 void cli_calibrate_device(struct cleave *handle);
-void cli_calibrate_link(struct cleave *handle, double left_ms);
+void cli_calibrate_link(struct cleave *handle, double spare_ms);
 
 /* One probe when the breaker lets a trial through, so that no picture has to
  * be it. */
-void cli_calibrate_trial(struct cleave *handle, double left_ms);
+void cli_calibrate_trial(struct cleave *handle, double spare_ms);
 
 /* Fills *error (if not NULL) and returns `status`. */
 enum cleave_status cli_client_fail(struct cleave_error *error,

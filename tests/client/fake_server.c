@@ -3,9 +3,8 @@
 
 #include <arpa/inet.h>
 #include <check.h>
-#include <errno.h>
 #include <netinet/in.h>
-#include <poll.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -39,9 +38,9 @@ static bool send_all(int fd, const char *bytes, size_t count)
 }
 
 /* Reads one request whole and leaves its path in `path`. */
-static bool read_request(int fd, char *path, size_t capacity)
+static bool read_request(int fd, char text[REQUEST_MOST + 1], char *path,
+                         size_t capacity)
 {
-    static char text[REQUEST_MOST + 1];
     size_t used = 0, wanted = SIZE_MAX;
     while (used < wanted && used < REQUEST_MOST) {
         ssize_t got = recv(fd, text + used, REQUEST_MOST - used, 0);
@@ -132,40 +131,60 @@ static void behave(int fd, const struct fake_route *route)
     }
 }
 
-static void serve(int fd, const struct fake_route *routes, size_t count,
-                  volatile unsigned *hits)
+/* What a connection's thread is told; it frees this. */
+struct connection {
+    int fd;
+    const struct fake_route *routes;
+    size_t count;
+    atomic_uint *hits;
+    char text[REQUEST_MOST + 1];
+};
+
+static void serve(struct connection *connection)
 {
     static const struct fake_route unknown = {
         .code = 404, .body = "no such thing", .body_bytes = 13};
     char path[512];
-    if (!read_request(fd, path, sizeof path))
+    if (!read_request(connection->fd, connection->text, path, sizeof path))
         return;
     const struct fake_route *fit = &unknown;
-    for (size_t i = 0; i < count && fit == &unknown; i++) {
-        if (strncmp(path, routes[i].path, strlen(routes[i].path)) != 0 ||
-            (routes[i].most && hits[i] >= routes[i].most))
+    for (size_t i = 0; i < connection->count && fit == &unknown; i++) {
+        const struct fake_route *route = &connection->routes[i];
+        if (strncmp(path, route->path, strlen(route->path)) != 0 ||
+            (route->most && connection->hits[i] >= route->most) ||
+            (route->needs && !strstr(connection->text, route->needs)))
             continue;
-        hits[i]++;
-        fit = &routes[i];
+        connection->hits[i]++;
+        fit = route;
     }
-    behave(fd, fit);
+    behave(connection->fd, fit);
+}
+
+static void *run_connection(void *context)
+{
+    struct connection *connection = context;
+    serve(connection);
+    close(connection->fd);
+    free(connection);
+    return NULL;
 }
 
 static void accept_forever(int listener, const struct fake_route *routes,
-                           size_t count, volatile unsigned *hits)
+                           size_t count, atomic_uint *hits)
 {
-    signal(SIGCHLD, SIG_IGN); /* no zombies of connections */
     for (;;) {
-        int fd = accept(listener, NULL, NULL);
-        if (fd < 0)
-            continue;
-        if (fork() == 0) {
-            close(listener);
-            serve(fd, routes, count, hits);
-            close(fd);
-            _exit(0);
-        }
-        close(fd);
+        struct connection *connection = malloc(sizeof *connection);
+        if (!connection)
+            _exit(1);
+        connection->fd = accept(listener, NULL, NULL);
+        connection->routes = routes;
+        connection->count = count;
+        connection->hits = hits;
+        pthread_t thread;
+        if (connection->fd < 0 ||
+            pthread_create(&thread, NULL, run_connection, connection) != 0)
+            _exit(1);
+        pthread_detach(thread);
     }
 }
 
@@ -185,23 +204,20 @@ void fake_start(struct fake_server *server, const struct fake_route *routes,
     snprintf(server->url, sizeof server->url, "http://127.0.0.1:%u",
              (unsigned)ntohs(address.sin_port));
     void *shared =
-        mmap(NULL, FAKE_ROUTES_MOST * sizeof(unsigned), PROT_READ | PROT_WRITE,
-             MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+        mmap(NULL, FAKE_ROUTES_MOST * sizeof(atomic_uint),
+             PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     ck_assert_ptr_ne(shared, MAP_FAILED);
     server->hits = shared;
     server->pid = fork();
     ck_assert_int_ge(server->pid, 0);
-    if (server->pid == 0) {
-        setpgid(0, 0);
+    if (server->pid == 0)
         accept_forever(listener, routes, count, server->hits);
-    }
-    setpgid(server->pid, server->pid);
     close(listener);
 }
 
 void fake_stop(struct fake_server *server)
 {
-    kill(-server->pid, SIGKILL);
+    kill(server->pid, SIGKILL);
     waitpid(server->pid, NULL, 0);
-    munmap((void *)server->hits, FAKE_ROUTES_MOST * sizeof(unsigned));
+    munmap((void *)server->hits, FAKE_ROUTES_MOST * sizeof(atomic_uint));
 }

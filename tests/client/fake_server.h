@@ -2,6 +2,7 @@
 #ifndef CLEAVE_TESTS_FAKE_SERVER_H
 #define CLEAVE_TESTS_FAKE_SERVER_H
 
+#include <stdatomic.h>
 #include <stddef.h>
 #include <sys/types.h>
 
@@ -16,8 +17,9 @@ enum fake_conduct {
     FAKE_GARBAGE  /* bytes that are no HTTP */
 };
 
-/* What to do with requests whose path begins so; the first that fits counts,
- * and one with `most` > 0 fits so many times only. */
+/* What to do with requests whose path begins so; the first that fits counts.
+ * One with `most` > 0 fits so many times only, and one with `needs` only if
+ * the request contains that text. */
 struct fake_route {
     const char *path;
     enum fake_conduct conduct;
@@ -26,6 +28,7 @@ struct fake_route {
     const void *body;
     size_t body_bytes;
     unsigned most;
+    const char *needs;
 };
 
 #define FAKE_ROUTES_MOST 16
@@ -33,7 +36,7 @@ struct fake_route {
 struct fake_server {
     pid_t pid;
     char url[64];
-    volatile unsigned *hits; /* for each route, shared with the child */
+    atomic_uint *hits; /* for each route, shared with the child */
 };
 
 /* Starts it on a free loopback port. Routes are copied by the fork. Requests
@@ -41,7 +44,7 @@ struct fake_server {
 void fake_start(struct fake_server *server, const struct fake_route *routes,
                 size_t count);
 
-/* Ends it and all its connections. */
+/* Ends it and all its connections. Check does the same after a failed test. */
 void fake_stop(struct fake_server *server);
 
 #endif

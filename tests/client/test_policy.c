@@ -120,7 +120,7 @@ static const struct {
     {"deadline 20 ms: none is sure, so alone", 10, 0.5, 20, 0.08, 200, -1, -1,
      LOCAL},
     {"time to answer alone is kept: local of equal accuracy", 10, 0.5, 100,
-     0.08, 60, -1, -1, LOCAL},
+     0.08, 80, -1, -1, LOCAL},
     {"only split points", 1, 0.001, 0, 0.12, 200, API_POINT_SPLIT, -1, NARROW},
     {"only offload", 300, 20, 0, 0.08, 200, API_POINT_OFFLOAD, -1, OFFLOAD},
     {"only local", 1, 0.001, 0, 0.08, 200, API_POINT_LOCAL, -1, LOCAL},

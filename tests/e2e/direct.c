@@ -1,0 +1,56 @@
+/* What the engine says about a picture when it is asked directly. */
+#include "direct.h"
+
+#include <check.h>
+#include <stdlib.h>
+
+#include "api/frame.h"
+
+/* Head, bottleneck and tail in one process. */
+static size_t run_split(const struct nn_model *model,
+                        struct nn_context *context, uint16_t point,
+                        const uint8_t *pixels, float *probabilities)
+{
+    size_t bound = nn_latent_bound(model, point), payload_bytes = 0;
+    float *latent = calloc(nn_latent_values(model, point), sizeof *latent);
+    uint8_t *payload = malloc(bound);
+    ck_assert_ptr_nonnull(latent);
+    ck_assert_ptr_nonnull(payload);
+    ck_assert_int_eq(nn_run_head(context, point, pixels, latent), API_OK);
+    ck_assert_int_eq(nn_latent_encode(context, point, latent, payload, bound,
+                                      &payload_bytes),
+                     API_OK);
+    ck_assert_int_eq(
+        nn_latent_decode(context, point, payload, payload_bytes, latent, NULL),
+        API_OK);
+    ck_assert_int_eq(nn_run_tail(context, point, latent, probabilities),
+                     API_OK);
+    free(latent);
+    free(payload);
+    return API_FRAME_HEADER_BYTES + payload_bytes;
+}
+
+void direct_answer(const struct nn_model *model, struct nn_context *context,
+                   uint16_t point, const uint8_t *jpeg, size_t jpeg_bytes,
+                   struct nn_class *best, size_t *sent_bytes)
+{
+    const struct nn_input *input = nn_model_input(model);
+    uint8_t *pixels = calloc((size_t)input->width * input->height, 3);
+    float *probabilities =
+        calloc(nn_model_class_count(model), sizeof *probabilities);
+    ck_assert_ptr_nonnull(pixels);
+    ck_assert_ptr_nonnull(probabilities);
+    ck_assert_int_eq(
+        nn_picture_from_jpeg(input, jpeg, jpeg_bytes, pixels, NULL), API_OK);
+    enum api_point_kind kind = nn_model_point(model, point)->kind;
+    if (kind == API_POINT_SPLIT)
+        *sent_bytes = run_split(model, context, point, pixels, probabilities);
+    else
+        ck_assert_int_eq(nn_run_full(context, pixels, probabilities), API_OK);
+    if (kind != API_POINT_SPLIT)
+        *sent_bytes = kind == API_POINT_OFFLOAD ? jpeg_bytes : 0;
+    ck_assert_uint_eq(
+        nn_top(probabilities, nn_model_class_count(model), best, 1), 1);
+    free(pixels);
+    free(probabilities);
+}
