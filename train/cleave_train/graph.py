@@ -1,0 +1,99 @@
+"""Builds one graph of a bundle node by node, following shapes and counting multiplications."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .backbone import same_pad
+
+Range = tuple[int, int]
+Pair = tuple[int, int]
+
+
+class Graph:
+    """Nodes in order; a value is its number, its shape (h, w, c) is in `shapes`."""
+
+    def __init__(self, tensors: dict[str, np.ndarray], shape: tuple[int, int, int]) -> None:
+        self.tensors = tensors
+        self.shapes = [shape]
+        self.nodes: list[dict[str, Any]] = []
+        self.macs = 0
+
+    def document(self) -> dict[str, Any]:
+        """The graph as the bundle stores it."""
+        return {"input": list(self.shapes[0]), "nodes": self.nodes}
+
+    def _add(self, op: str, inputs: list[int], shape: tuple[int, int, int], **fields: Any) -> int:
+        node = {"op": op, "in": inputs}
+        node.update({key: value for key, value in fields.items() if value is not None})
+        if node.get("act") == "none":
+            del node["act"]
+        self.nodes.append(node)
+        self.shapes.append(shape)
+        return len(self.nodes)
+
+    def _window(self, value: int, kernel: Pair, stride: int) -> tuple[list[int], int, int]:
+        """SAME padding [top, bottom, left, right] and the output's height and width."""
+        h, w, _ = self.shapes[value]
+        pad = [*same_pad(h, kernel[0], stride), *same_pad(w, kernel[1], stride)]
+        return pad, -(-h // stride), -(-w // stride)
+
+    def conv(self, value: int, weight: str, stride: int = 1, out: Range | None = None,
+             inch: Range | None = None, scale: str | None = None, bias: str | None = None,
+             act: str = "none") -> int:
+        """Dense convolution with SAME padding; weight [out, kh, kw, in]."""
+        outputs, kh, kw, inputs = self.tensors[weight].shape
+        outputs = out[1] - out[0] if out else outputs
+        inputs = inch[1] - inch[0] if inch else inputs
+        pad, h, w = self._window(value, (kh, kw), stride)
+        self.macs += h * w * outputs * inputs * kh * kw
+        return self._add("conv", [value], (h, w, outputs), weight=weight,
+                         out=list(out) if out else None, inch=list(inch) if inch else None,
+                         scale=scale, bias=bias, stride=[stride, stride], pad=pad, act=act)
+
+    def dwconv(self, value: int, weight: str, stride: int = 1, channels: Range | None = None,
+               scale: str | None = None, bias: str | None = None, act: str = "none") -> int:
+        """Depthwise convolution with SAME padding; weight [kh, kw, channels]."""
+        kh, kw, count = self.tensors[weight].shape
+        count = channels[1] - channels[0] if channels else count
+        pad, h, w = self._window(value, (kh, kw), stride)
+        self.macs += h * w * count * kh * kw
+        return self._add("dwconv", [value], (h, w, count), weight=weight,
+                         channels=list(channels) if channels else None,
+                         scale=scale, bias=bias, stride=[stride, stride], pad=pad, act=act)
+
+    def linear(self, value: int, weight: str, scale: str | None = None, bias: str | None = None,
+               act: str = "none") -> int:
+        """Fully connected on 1x1xC; weight [out, in]."""
+        outputs, inputs = self.tensors[weight].shape
+        self.macs += outputs * inputs
+        return self._add("linear", [value], (1, 1, outputs), weight=weight, scale=scale,
+                         bias=bias, act=act)
+
+    def add(self, a: int, b: int, act: str = "none") -> int:
+        """Sum of two values of one shape."""
+        return self._add("add", [a, b], self.shapes[a], act=act)
+
+    def act(self, value: int, act: str) -> int:
+        """An activation on its own."""
+        return self._add("act", [value], self.shapes[value], act=act)
+
+    def affine(self, value: int, scale: str, bias: str) -> int:
+        """x * scale + bias for each channel."""
+        return self._add("affine", [value], self.shapes[value], scale=scale, bias=bias)
+
+    def pool(self, value: int, op: str, kernel: int, stride: int) -> int:
+        """avgpool or maxpool with SAME padding, which does not count."""
+        pad, h, w = self._window(value, (kernel, kernel), stride)
+        return self._add(op, [value], (h, w, self.shapes[value][2]), kernel=[kernel, kernel],
+                         stride=[stride, stride], pad=pad)
+
+    def global_avgpool(self, value: int) -> int:
+        """Mean over all positions: 1x1xC."""
+        return self._add("global_avgpool", [value], (1, 1, self.shapes[value][2]))
+
+    def softmax(self, value: int) -> int:
+        """Probabilities over channels."""
+        return self._add("softmax", [value], self.shapes[value])

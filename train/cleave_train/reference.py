@@ -1,0 +1,144 @@
+"""Runs a bundle's graphs in PyTorch, fp32: the reference that the C engine is compared with."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from .bundle import Bundle
+from .entropy import payload_bytes
+
+FRAME_HEADER = 28
+
+
+class Reference:
+    """A bundle made ready to run. Activations are [N,C,H,W] inside, NHWC at the edges."""
+
+    def __init__(self, bundle: Bundle) -> None:
+        self.bundle = bundle
+        self.tensors = {name: torch.from_numpy(array.astype(np.float32))
+                        if array.dtype != np.int32 else torch.from_numpy(array)
+                        for name, array in bundle.tensors.items()}
+
+    def run(self, graph: str, x: np.ndarray) -> np.ndarray:
+        """float32 [N,h,w,c] -> float32 [N,h',w',c']."""
+        document = self.bundle.document["graphs"][graph]
+        values = [torch.from_numpy(np.ascontiguousarray(x, np.float32)).permute(0, 3, 1, 2)]
+        with torch.inference_mode():
+            for node in document["nodes"]:
+                values.append(self._node(node, [values[i] for i in node["in"]]))
+            return values[-1].permute(0, 2, 3, 1).contiguous().numpy()
+
+    def _node(self, node: dict[str, Any], inputs: list[Tensor]) -> Tensor:
+        x = inputs[0]
+        match node["op"]:
+            case "conv":
+                out = slice(*node["out"]) if "out" in node else slice(None)
+                inch = slice(*node["inch"]) if "inch" in node else slice(None)
+                weight = self.tensors[node["weight"]][out, :, :, inch].permute(0, 3, 1, 2)
+                x = F.conv2d(self._pad(x, node), weight, stride=node["stride"])
+                x = self._scale_bias(x, node)
+            case "dwconv":
+                channels = slice(*node["channels"]) if "channels" in node else slice(None)
+                weight = self.tensors[node["weight"]][..., channels].permute(2, 0, 1)[:, None]
+                x = F.conv2d(self._pad(x, node), weight, stride=node["stride"], groups=len(weight))
+                x = self._scale_bias(x, node)
+            case "linear":
+                x = F.linear(x.flatten(1), self.tensors[node["weight"]])[:, :, None, None]
+                x = self._scale_bias(x, node)
+            case "add":
+                x = x + inputs[1]
+            case "act":
+                pass
+            case "affine":
+                x = self._scale_bias(x, node)
+            case "maxpool":
+                x = F.max_pool2d(self._pad(x, node, -torch.inf), node["kernel"], node["stride"])
+            case "avgpool":
+                sums = F.avg_pool2d(self._pad(x, node), node["kernel"], node["stride"])
+                ones = torch.ones_like(x[:1, :1])
+                x = sums / F.avg_pool2d(self._pad(ones, node), node["kernel"], node["stride"])
+            case "global_avgpool":
+                x = x.mean((2, 3), keepdim=True)
+            case "softmax":
+                x = x.softmax(1)
+            case op:
+                raise ValueError(f"unknown op {op}")
+        match node.get("act", "none"):
+            case "relu":
+                return x.relu()
+            case "relu6":
+                return F.relu6(x)
+            case _:
+                return x
+
+    @staticmethod
+    def _pad(x: Tensor, node: dict[str, Any], value: float = 0.0) -> Tensor:
+        top, bottom, left, right = node["pad"]
+        return F.pad(x, (left, right, top, bottom), value=value)
+
+    def _scale_bias(self, x: Tensor, node: dict[str, Any]) -> Tensor:
+        if "scale" in node:
+            x = x * self.tensors[node["scale"]][:, None, None]
+        if "bias" in node:
+            x = x + self.tensors[node["bias"]][:, None, None]
+        return x
+
+    def normalise(self, pixels: np.ndarray) -> np.ndarray:
+        """uint8 [N,h,w,3] -> float32, as the bundle's input says."""
+        spec = self.bundle.document["input"]
+        mean, scale = np.float32(spec["mean"]), np.float32(spec["scale"])
+        return (pixels.astype(np.float32) - mean) / scale
+
+    def quantise(self, prior: str, latent: np.ndarray) -> np.ndarray:
+        """Symbols int32 [N,h,w,c]: rint(latent * gain)."""
+        gain = self.bundle.tensors[self.bundle.document["priors"][prior]["gain"]]
+        return np.rint(latent * gain).astype(np.int32)
+
+    def dequantise(self, prior: str, symbols: np.ndarray) -> np.ndarray:
+        """Symbols back to float32 latents."""
+        gain = self.bundle.tensors[self.bundle.document["priors"][prior]["gain"]]
+        return symbols.astype(np.float32) * (np.float32(1) / gain)
+
+    def through_codec(self, point: dict[str, Any], latent: np.ndarray) -> np.ndarray:
+        """What the server sees of a latent float32 [N,h,w,c]."""
+        if point["codec"] == "rans":
+            return self.dequantise(point["prior"], self.quantise(point["prior"], latent))
+        return np.stack([u8_round_trip(one) for one in latent])
+
+    def first_graph(self, point: dict[str, Any]) -> str:
+        """The graph that a picture enters by this point."""
+        return point["head"] if point["kind"] == "split" else point["graph"]
+
+    def finish(self, point: dict[str, Any], first: np.ndarray) -> np.ndarray:
+        """Probabilities [N,classes] from what the point's first graph gave."""
+        if point["kind"] == "split":
+            first = self.run(point["tail"], self.through_codec(point, first))
+        return first[:, 0, 0]
+
+    def classify(self, point: dict[str, Any], pixels: np.ndarray) -> np.ndarray:
+        """Probabilities [N,classes] of uint8 pictures [N,h,w,3] by one operating point."""
+        return self.finish(point, self.run(self.first_graph(point), self.normalise(pixels)))
+
+    def frame_bytes(self, point: dict[str, Any], latent: np.ndarray) -> np.ndarray:
+        """Estimated frame sizes [N] of a rANS point: ideal code length, state and header."""
+        tables = {key: self.bundle.tensors[name]
+                  for key, name in self.bundle.document["priors"][point["prior"]].items()}
+        return FRAME_HEADER + payload_bytes(self.quantise(point["prior"], latent), tables)
+
+
+def u8_quantise(latent: np.ndarray) -> tuple[np.ndarray, np.float32, np.float32]:
+    """One latent float32 [h,w,c] -> (uint8 symbols, lo, step)."""
+    lo, hi = latent.min(), latent.max()
+    step = (hi - lo) / np.float32(255) if hi > lo else np.float32(1)
+    return np.clip(np.rint((latent - lo) / step), 0, 255).astype(np.uint8), lo, step
+
+
+def u8_round_trip(latent: np.ndarray) -> np.ndarray:
+    """One latent through uint8 affine quantisation."""
+    q, lo, step = u8_quantise(latent)
+    return lo + q.astype(np.float32) * step
