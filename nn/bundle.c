@@ -161,7 +161,7 @@ enum api_status nn_bundle_open(const char *path, struct nn_bundle **bundle,
     close(descriptor);
     if (status != API_OK)
         return status;
-    struct nn_bundle *made;
+    struct nn_bundle *made = NULL;
     status = nn_bundle_parse(bytes, count, &made, error);
     if (status != API_OK) {
         munmap((void *)(uintptr_t)bytes, count);

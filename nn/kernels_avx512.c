@@ -10,7 +10,9 @@ enum { MR = 14, LANES = 16, NR = 2 * LANES };
 /* The lanes below `count`. */
 static __mmask16 mask_of(uint32_t count)
 {
-    return count >= LANES ? (__mmask16)0xffff : (__mmask16)((1u << count) - 1u);
+    uint32_t lanes = count >= LANES ? 0xffffu : (1u << count) - 1u;
+
+    return (__mmask16)lanes;
 }
 
 static __m512 clamp_vector(__m512 x, __m512 lo, __m512 hi)

@@ -105,6 +105,11 @@ static enum api_status check_header(const struct job *job)
                         "picture of %u x %u: more than %u pixels",
                         jpeg->image_width, jpeg->image_height,
                         API_LIMIT_PICTURE_PIXELS);
+    /* Newer versions of libjpeg read more than 8 bits, by other functions. */
+    if (jpeg->data_precision != 8)
+        return api_fail(job->error, API_UNSUPPORTED_MEDIA,
+                        "JPEG with a precision of %d bits",
+                        jpeg->data_precision);
     bool grey = jpeg->jpeg_color_space == JCS_GRAYSCALE;
     bool colour = jpeg->jpeg_color_space == JCS_YCbCr ||
                   jpeg->jpeg_color_space == JCS_RGB;

@@ -1,0 +1,193 @@
+/* Writes the seed corpora: make_corpus FOLDER (tests/fuzz/corpus). */
+#include <stdarg.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "api/frame.h"
+#include "api/json.h"
+#include "nn/latent.h"
+#include "tests/fuzz/target.h"
+#include "tests/nn/jpeg_maker.h"
+
+static const char *root;
+
+/* A leading byte below 0 is left out. */
+static void save(const char *target, const char *name, int leading,
+                 const void *bytes, size_t size)
+{
+    char path[1024];
+    snprintf(path, sizeof path, "%s/%s", root, target);
+    mkdir(path, 0777);
+    snprintf(path, sizeof path, "%s/%s/%s", root, target, name);
+    FILE *file = fopen(path, "wb");
+    must_hold(file != NULL, path);
+    if (leading >= 0)
+        fputc(leading, file);
+    fwrite(bytes, 1, size, file);
+    fclose(file);
+}
+
+static void make_bundles(const struct nn_bundle *bundle)
+{
+    save("bundle", "whole", -1, bundle->file, bundle->file_bytes);
+    for (int local = 0; local < 2; local++) {
+        uint8_t *bytes;
+        size_t size;
+        must_hold(nn_bundle_export_head(bundle, local, &bytes, &size, NULL) ==
+                      API_OK,
+                  "a head is exported");
+        save("bundle", local ? "local" : "head", -1, bytes, size);
+        free(bytes);
+    }
+}
+
+static void make_pictures(void)
+{
+    uint8_t exif[JPEG_EXIF_BYTES];
+    jpeg_exif(6, true, exif);
+    const struct {
+        const char *name;
+        struct jpeg_order order;
+    } rows[] = {
+        {"grey", {.width = 20, .height = 13, .colour = JPEG_GREY}},
+        {"exif",
+         {.width = 24,
+          .height = 17,
+          .colour = JPEG_YCC,
+          .app1 = exif,
+          .app1_bytes = sizeof exif,
+          .quality = 40}},
+        {"subsampled",
+         {.width = 40,
+          .height = 33,
+          .colour = JPEG_YCC,
+          .subsampled = true,
+          .quality = 30}},
+        {"progressive",
+         {.width = 40,
+          .height = 33,
+          .colour = JPEG_YCC,
+          .progressive = true,
+          .quality = 30}},
+        {"rgb", {.width = 16, .height = 16, .colour = JPEG_RGB}},
+        {"cmyk", {.width = 16, .height = 16, .colour = JPEG_CMYK}},
+        {"long", {.width = 500, .height = 1, .colour = JPEG_GREY}},
+        {"scaled",
+         {.width = 150,
+          .height = 140,
+          .colour = JPEG_YCC,
+          .subsampled = true,
+          .quality = 5}},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        size_t size;
+        uint8_t *jpeg = jpeg_make(&rows[i].order, &size);
+        save("picture", rows[i].name, (int)i % 4, jpeg, size);
+        free(jpeg);
+    }
+}
+
+static void make_latents_and_frames(const struct nn_bundle *bundle)
+{
+    static float latent[1024];
+    static uint8_t payload[32768], frame_bytes[32768];
+    for (uint16_t p = 0; p < bundle->point_count; p++) {
+        const struct nn_bundle_point *point = &bundle->points[p];
+        size_t count = nn_latent_count(point), size;
+        if (count == 0)
+            continue;
+        for (size_t i = 0; i < count; i++)
+            latent[i] = (float)((i * 7919) % 31) / 8.0f - 2.0f +
+                        (i % 41 == 0 ? 100.0f : 0.0f);
+        void *scratch = malloc(nn_latent_scratch_bytes(point) + 1);
+        must_hold(nn_latent_pack(point, latent, scratch, payload,
+                                 sizeof payload, &size) == API_OK,
+                  "a latent packs");
+        free(scratch);
+        save("latent", point->info.id, p, payload, size);
+        struct api_frame frame = {.fingerprint = bundle->fingerprint,
+                                  .point = p,
+                                  .codec = (uint8_t)point->info.codec,
+                                  .channels = point->info.latent_channels,
+                                  .height = point->info.latent_height,
+                                  .width = point->info.latent_width,
+                                  .payload = payload,
+                                  .payload_bytes = (uint32_t)size};
+        must_hold(api_frame_write(&frame, frame_bytes, sizeof frame_bytes,
+                                  &size) == API_OK,
+                  "a frame is written");
+        save("frame", point->info.id, -1, frame_bytes, size);
+    }
+}
+
+static void make_documents(void)
+{
+    static struct api_answer answer = {.model = "tiny",
+                                       .version = "0.1.0",
+                                       .point = "w50-low",
+                                       .top_count = 2};
+    answer.top[0] = (struct api_class){3, "caf\xC3\xA9 \"x\"", 0.75};
+    answer.top[1] = (struct api_class){9, "class 9", 1e-9};
+    static struct api_model model = {.name = "tiny",
+                                     .version = "0.1.0",
+                                     .fingerprint = 0xD02628292D828CF5u,
+                                     .input_width = 32,
+                                     .input_height = 32,
+                                     .class_count = 10,
+                                     .point_count = 2};
+    model.points[0] = (struct api_point){.id = "offload",
+                                         .bytes_mean = -1,
+                                         .bytes_p95 = -1,
+                                         .top1 = -1,
+                                         .top5 = -1};
+    model.points[1] = (struct api_point){.id = "w50-low",
+                                         .kind = API_POINT_SPLIT,
+                                         .codec = API_CODEC_RANS,
+                                         .width = 0.5,
+                                         .rate = "low",
+                                         .ensemble = 1,
+                                         .latent_height = 8,
+                                         .latent_width = 8,
+                                         .latent_channels = 4,
+                                         .head_macs = 69120,
+                                         .tail_macs = 20640,
+                                         .bytes_mean = 412.5,
+                                         .bytes_p95 = 600,
+                                         .top1 = 0.7,
+                                         .top5 = 0.9,
+                                         .pictures = 750};
+    char *texts[] = {
+        api_answer_write(&answer), api_model_write(&model),
+        api_problem_write(API_MODEL_MISMATCH, "another", "r-1", &model)};
+    static const char *const names[] = {"answer", "model", "problem"};
+    for (int i = 0; i < 3; i++) {
+        save("json", names[i], -1, texts[i], strlen(texts[i]));
+        /* A kind of point that a later server may know. */
+        char *kind = strstr(texts[i], "\"split\"");
+        if (kind && i == 1) {
+            memcpy(kind, "\"spilt\"", 7);
+            save("json", "unknown_kind", -1, texts[i], strlen(texts[i]));
+        }
+        free(texts[i]);
+    }
+}
+
+int main(int count, char **arguments)
+{
+    if (count != 2) {
+        fprintf(stderr, "usage: make_corpus FOLDER\n");
+        return 2;
+    }
+    root = arguments[1];
+    mkdir(root, 0777);
+    struct nn_bundle *bundle = NULL;
+    must_hold(nn_bundle_open(CLEAVE_SOURCE_DIR "/tests/data/tiny.safetensors",
+                             &bundle, NULL) == API_OK,
+              "the tiny bundle opens");
+    make_bundles(bundle);
+    make_pictures();
+    make_latents_and_frames(bundle);
+    make_documents();
+    nn_bundle_close(&bundle);
+    return EXIT_SUCCESS;
+}

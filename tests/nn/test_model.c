@@ -1,0 +1,509 @@
+/* Whole models at one CPU level: PyTorch's values, scalar's, no allocation. */
+#include <check.h>
+#include <math.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "nn/bundle.h"
+#include "nn/cpu.h"
+#include "nn/nn.h"
+#include "nn/plan.h"
+#include "tests/nn/golden.h"
+#include "tests/nn/reference.h"
+
+#define TINY CLEAVE_SOURCE_DIR "/tests/data/tiny.safetensors"
+#define DEFAULT CLEAVE_SOURCE_DIR "/models/default.safetensors"
+
+static const struct nn_kernels *level;
+
+/* Calls of the allocator by everything linked statically into this program;
+ * the linker sends them here (--wrap). */
+static atomic_size_t allocations;
+
+void *__real_malloc(size_t bytes);
+void *__real_calloc(size_t count, size_t bytes);
+void *__real_realloc(void *old, size_t bytes);
+void *__real_aligned_alloc(size_t alignment, size_t bytes);
+void *__wrap_malloc(size_t bytes);
+void *__wrap_calloc(size_t count, size_t bytes);
+void *__wrap_realloc(void *old, size_t bytes);
+void *__wrap_aligned_alloc(size_t alignment, size_t bytes);
+
+void *__wrap_malloc(size_t bytes)
+{
+    atomic_fetch_add(&allocations, 1);
+    return __real_malloc(bytes);
+}
+
+void *__wrap_calloc(size_t count, size_t bytes)
+{
+    atomic_fetch_add(&allocations, 1);
+    return __real_calloc(count, bytes);
+}
+
+void *__wrap_realloc(void *old, size_t bytes)
+{
+    atomic_fetch_add(&allocations, 1);
+    return __real_realloc(old, bytes);
+}
+
+void *__wrap_aligned_alloc(size_t alignment, size_t bytes)
+{
+    atomic_fetch_add(&allocations, 1);
+    return __real_aligned_alloc(alignment, bytes);
+}
+
+static void *get(size_t bytes)
+{
+    void *memory = malloc(bytes);
+
+    ck_assert_ptr_nonnull(memory);
+    return memory;
+}
+
+/* Everything that running one model takes. */
+struct rig {
+    struct nn_model *model;
+    struct nn_context *context;
+    uint8_t *pixels;
+    float *latent, *restored, *probabilities;
+    uint8_t *payload;
+};
+
+static void rig_open(struct rig *rig, const char *path)
+{
+    struct api_error error = {0};
+    const struct nn_input *input;
+    size_t pixel_bytes, values = 0, bound = 0;
+
+    memset(rig, 0, sizeof *rig);
+    ck_assert_msg(nn_model_open(path, &rig->model, &error) == API_OK, "%s",
+                  error.text);
+    ck_assert_int_eq(nn_context_open(rig->model, &rig->context, &error),
+                     API_OK);
+    input = nn_model_input(rig->model);
+    pixel_bytes = (size_t)input->width * input->height * 3;
+    for (uint16_t i = 0; i < nn_model_point_count(rig->model); i++) {
+        if (nn_latent_values(rig->model, i) > values)
+            values = nn_latent_values(rig->model, i);
+        if (nn_latent_bound(rig->model, i) > bound)
+            bound = nn_latent_bound(rig->model, i);
+    }
+    rig->pixels = get(pixel_bytes);
+    for (size_t i = 0; i < pixel_bytes; i++) /* a smooth picture */
+        rig->pixels[i] =
+            (uint8_t)(127.5 + 120 * sin((double)i * 0.001 + (double)(i % 3)));
+    rig->latent = get((values + 1) * sizeof(float));
+    rig->restored = get((values + 1) * sizeof(float));
+    rig->probabilities = get(nn_model_class_count(rig->model) * sizeof(float));
+    rig->payload = get(bound + 1);
+}
+
+static void rig_close(struct rig *rig)
+{
+    free(rig->payload);
+    free(rig->probabilities);
+    free(rig->restored);
+    free(rig->latent);
+    free(rig->pixels);
+    nn_context_close(&rig->context);
+    nn_model_close(&rig->model);
+    ck_assert_ptr_null(rig->context);
+    ck_assert_ptr_null(rig->model);
+}
+
+START_TEST(tiny_nodes_match_pytorch)
+{
+    struct nn_bundle *bundle = NULL;
+    struct nn_weights *weights = NULL;
+    struct golden *golden = golden_open("tiny_golden.safetensors");
+    const struct nn_kernels *kernels = level;
+    uint32_t compared = 0;
+
+    ck_assert_int_eq(nn_bundle_open(TINY, &bundle, NULL), API_OK);
+    ck_assert_int_eq(nn_weights_open(kernels, &weights), API_OK);
+    for (uint32_t i = 0; i < bundle->graph_count; i++) {
+        /* The graph cut off behind each of its nodes in turn. */
+        struct nn_graph graph = bundle->graphs[i];
+        uint32_t nodes = graph.node_count;
+        size_t in_floats =
+            (size_t)graph.input[0] * graph.input[1] * graph.input[2];
+        float *input = get(in_floats * sizeof(float));
+        char name[300];
+
+        snprintf(name, sizeof name, "input/%s", graph.name);
+        if (golden_has(golden, name)) {
+            memcpy(input, golden_data(golden, name, in_floats * sizeof(float)),
+                   in_floats * sizeof(float));
+        } else if (graph.input[2] == 3) {
+            const uint8_t *pixels = golden_data(golden, "pixels", in_floats);
+
+            for (size_t k = 0; k < in_floats; k++)
+                input[k] = ((float)pixels[k] - bundle->input.mean[k % 3]) /
+                           bundle->input.scale[k % 3];
+        }
+        for (uint32_t node = 0; node < nodes; node++) {
+            struct nn_plan *plan = NULL;
+            float *arena, *output;
+
+            snprintf(name, sizeof name, "nodes/%s/%u", graph.name, node);
+            if (!golden_has(golden, name))
+                continue;
+            graph.node_count = node + 1;
+            ck_assert_int_eq(
+                nn_plan_build(&graph, kernels, weights, &plan, NULL), API_OK);
+            arena = get((plan->arena_floats + 1) * sizeof(float));
+            output = get(nn_shape_floats(&plan->out) * sizeof(float));
+            nn_plan_run(plan, arena, input, output);
+            golden_compare(golden, name, output, nn_shape_floats(&plan->out));
+            free(output);
+            free(arena);
+            nn_plan_close(&plan);
+            compared++;
+        }
+        free(input);
+    }
+    ck_assert_uint_ge(compared, 17); /* all of `ops` and of `full` */
+    nn_weights_close(&weights);
+    nn_bundle_close(&bundle);
+    golden_close(golden);
+}
+END_TEST
+
+START_TEST(tiny_points_match_pytorch)
+{
+    struct golden *golden = golden_open("tiny_golden.safetensors");
+    struct rig rig;
+    uint32_t classes;
+    size_t pixel_bytes;
+
+    rig_open(&rig, TINY);
+    ck_assert_str_eq(nn_cpu_name(), level->name);
+    classes = nn_model_class_count(rig.model);
+    pixel_bytes = (size_t)nn_model_input(rig.model)->width *
+                  nn_model_input(rig.model)->height * 3;
+    memcpy(rig.pixels, golden_data(golden, "pixels", pixel_bytes), pixel_bytes);
+    for (uint16_t i = 0; i < nn_model_point_count(rig.model); i++) {
+        const struct api_point *point = nn_model_point(rig.model, i);
+        size_t values = nn_latent_values(rig.model, i), bytes = 0;
+        const float *latent, *restored;
+        char name[100];
+
+        snprintf(name, sizeof name, "probabilities/%s", point->id);
+        if (point->kind != API_POINT_SPLIT) {
+            ck_assert_int_eq(
+                nn_run_full(rig.context, rig.pixels, rig.probabilities),
+                API_OK);
+            golden_compare(golden, name, rig.probabilities, classes);
+            continue;
+        }
+        /* Each part from PyTorch's input to it, so that one unlucky rounding
+         * in the codec cannot hide or fake a fault elsewhere. */
+        ck_assert_int_eq(nn_run_head(rig.context, i, rig.pixels, rig.latent),
+                         API_OK);
+        snprintf(name, sizeof name, "latent/%s", point->id);
+        golden_compare(golden, name, rig.latent, values);
+        latent = golden_data(golden, name, values * sizeof(float));
+        ck_assert_int_eq(nn_latent_encode(rig.context, i, latent, rig.payload,
+                                          nn_latent_bound(rig.model, i),
+                                          &bytes),
+                         API_OK);
+        ck_assert_int_eq(nn_latent_decode(rig.context, i, rig.payload, bytes,
+                                          rig.restored, NULL),
+                         API_OK);
+        snprintf(name, sizeof name, "restored/%s", point->id);
+        golden_compare(golden, name, rig.restored, values);
+        restored = golden_data(golden, name, values * sizeof(float));
+        ck_assert_int_eq(
+            nn_run_tail(rig.context, i, restored, rig.probabilities), API_OK);
+        snprintf(name, sizeof name, "probabilities/%s", point->id);
+        golden_compare(golden, name, rig.probabilities, classes);
+    }
+    rig_close(&rig);
+    golden_close(golden);
+}
+END_TEST
+
+START_TEST(runs_do_not_allocate)
+{
+    static const char *const paths[] = {TINY, DEFAULT};
+    struct rig rig;
+    size_t before;
+
+    rig_open(&rig, paths[_i]);
+    ck_assert_uint_gt(allocations, 0); /* or the linker counted nothing */
+    before = allocations; /* Check allocates too, so no assertion below */
+    for (uint16_t i = 0; i < nn_model_point_count(rig.model); i++) {
+        enum api_status status;
+        size_t bytes = 0;
+
+        if (nn_model_point(rig.model, i)->kind != API_POINT_SPLIT) {
+            status = nn_run_full(rig.context, rig.pixels, rig.probabilities);
+        } else {
+            status = nn_run_head(rig.context, i, rig.pixels, rig.latent);
+            if (status == API_OK)
+                status =
+                    nn_latent_encode(rig.context, i, rig.latent, rig.payload,
+                                     nn_latent_bound(rig.model, i), &bytes);
+            if (status == API_OK)
+                status = nn_latent_decode(rig.context, i, rig.payload, bytes,
+                                          rig.restored, NULL);
+            if (status == API_OK)
+                status = nn_run_tail(rig.context, i, rig.restored,
+                                     rig.probabilities);
+        }
+        if (status != API_OK || allocations != before)
+            ck_abort_msg("point %u: status %d, %zu allocations", i, (int)status,
+                         allocations - before);
+    }
+    rig_close(&rig);
+}
+END_TEST
+
+/* Float sums in another order, through up to 60 layers. */
+static void compare_levels(const char *what, const float *got,
+                           const float *expected, size_t count)
+{
+    float largest = 0.0f;
+
+    for (size_t i = 0; i < count; i++)
+        largest = fmaxf(largest, fabsf(expected[i]));
+    for (size_t i = 0; i < count; i++)
+        if (!(fabsf(got[i] - expected[i]) <= 1e-3f * largest))
+            ck_abort_msg("%s[%zu]: %.9g, scalar %.9g", what, i, (double)got[i],
+                         (double)expected[i]);
+}
+
+static void run_graph(const struct nn_graph *graph,
+                      const struct nn_kernels *kernels,
+                      struct nn_weights *weights, const float *input,
+                      float *output)
+{
+    struct nn_plan *plan = NULL;
+    float *arena;
+
+    ck_assert_int_eq(nn_plan_build(graph, kernels, weights, &plan, NULL),
+                     API_OK);
+    arena = get((plan->arena_floats + 1) * sizeof(float));
+    for (size_t i = 0; i < plan->arena_floats; i++)
+        arena[i] = NAN; /* what a run must not read before writing it */
+    nn_plan_run(plan, arena, input, output);
+    free(arena);
+    nn_plan_close(&plan);
+}
+
+START_TEST(default_graphs_match_scalar)
+{
+    struct nn_bundle *bundle = NULL;
+    struct nn_weights *ours = NULL, *theirs = NULL;
+    const struct nn_kernels *kernels = level;
+
+    ck_assert_int_eq(nn_bundle_open(DEFAULT, &bundle, NULL), API_OK);
+    ck_assert_int_eq(nn_weights_open(kernels, &ours), API_OK);
+    ck_assert_int_eq(nn_weights_open(&nn_kernels_scalar, &theirs), API_OK);
+    for (uint32_t i = 0; i < bundle->graph_count; i++) {
+        const struct nn_graph *graph = &bundle->graphs[i];
+        size_t in_floats =
+            (size_t)graph->input[0] * graph->input[1] * graph->input[2];
+        float *input = get(in_floats * sizeof(float));
+        struct nn_plan *plan = NULL;
+        float *got, *expected;
+        size_t count;
+
+        for (size_t k = 0; k < in_floats; k++)
+            input[k] = (float)sin((double)k * 0.37);
+        ck_assert_int_eq(nn_plan_build(graph, kernels, ours, &plan, NULL),
+                         API_OK);
+        count = nn_shape_floats(&plan->out);
+        nn_plan_close(&plan);
+        got = get(count * sizeof(float));
+        expected = get(count * sizeof(float));
+        run_graph(graph, kernels, ours, input, got);
+        run_graph(graph, &nn_kernels_scalar, theirs, input, expected);
+        compare_levels(graph->name, got, expected, count);
+        free(expected);
+        free(got);
+        free(input);
+    }
+    nn_weights_close(&theirs);
+    nn_weights_close(&ours);
+    nn_bundle_close(&bundle);
+}
+END_TEST
+
+/* The whole network and every tail end in the same layers. */
+START_TEST(default_weights_are_shared)
+{
+    struct nn_bundle *bundle = NULL;
+    struct nn_weights *weights = NULL;
+    const struct nn_kernels *kernels = level;
+    size_t unpacked = 0;
+
+    ck_assert_int_eq(nn_bundle_open(DEFAULT, &bundle, NULL), API_OK);
+    ck_assert_int_eq(nn_weights_open(kernels, &weights), API_OK);
+    for (uint32_t i = 0; i < bundle->graph_count; i++) {
+        struct nn_plan *plan = NULL;
+
+        ck_assert_int_eq(
+            nn_plan_build(&bundle->graphs[i], kernels, weights, &plan, NULL),
+            API_OK);
+        nn_plan_close(&plan);
+    }
+    for (uint32_t i = 0; i < bundle->tensor_count; i++)
+        unpacked += (size_t)bundle->tensors[i].dims[0] *
+                    bundle->tensors[i].dims[1] * bundle->tensors[i].dims[2] *
+                    bundle->tensors[i].dims[3] * sizeof(float);
+    /* Padding of panels, and two widths of a few small tensors. */
+    ck_assert_uint_lt(nn_weights_bytes(weights), unpacked * 5 / 4);
+    nn_weights_close(&weights);
+    nn_bundle_close(&bundle);
+}
+END_TEST
+
+/* One worker of several on the same model, with its own context. */
+struct worker {
+    const struct nn_model *model;
+    const uint8_t *pixels;
+    float *probabilities; /* of its last round */
+    bool failed;
+};
+
+static void *work(void *with)
+{
+    struct worker *worker = with;
+    struct nn_context *context = NULL;
+
+    worker->failed = nn_context_open(worker->model, &context, NULL) != API_OK;
+    for (int round = 0; round < 20 && !worker->failed; round++)
+        worker->failed = nn_run_full(context, worker->pixels,
+                                     worker->probabilities) != API_OK;
+    nn_context_close(&context);
+    return NULL;
+}
+
+START_TEST(threads_share_a_model)
+{
+    enum { WORKERS = 4 };
+    struct worker workers[WORKERS];
+    pthread_t threads[WORKERS];
+    struct rig rig;
+    size_t bytes;
+
+    rig_open(&rig, TINY);
+    bytes = nn_model_class_count(rig.model) * sizeof(float);
+    for (int i = 0; i < WORKERS; i++) {
+        workers[i] = (struct worker){rig.model, rig.pixels, get(bytes), false};
+        ck_assert_int_eq(pthread_create(&threads[i], NULL, work, &workers[i]),
+                         0);
+    }
+    ck_assert_int_eq(nn_run_full(rig.context, rig.pixels, rig.probabilities),
+                     API_OK);
+    for (int i = 0; i < WORKERS; i++) {
+        ck_assert_int_eq(pthread_join(threads[i], NULL), 0);
+        ck_assert(!workers[i].failed);
+        ck_assert_mem_eq(workers[i].probabilities, rig.probabilities, bytes);
+        free(workers[i].probabilities);
+    }
+    rig_close(&rig);
+}
+END_TEST
+
+START_TEST(points_without_a_part_are_refused)
+{
+    struct rig rig;
+    uint16_t count;
+
+    rig_open(&rig, TINY);
+    count = nn_model_point_count(rig.model);
+    for (uint16_t i = 0; i < count; i++) {
+        const struct api_point *point = nn_model_point(rig.model, i);
+        bool split = point->kind == API_POINT_SPLIT;
+
+        ck_assert_int_eq(nn_model_point_find(rig.model, point->id), i);
+        ck_assert_int_eq(nn_model_has_head(rig.model, i),
+                         split || point->kind == API_POINT_LOCAL);
+        ck_assert_int_eq(nn_model_has_tail(rig.model, i),
+                         split || point->kind == API_POINT_OFFLOAD);
+        if (split)
+            continue;
+        ck_assert_uint_eq(nn_latent_values(rig.model, i), 0);
+        ck_assert_int_eq(nn_run_head(rig.context, i, rig.pixels, rig.latent),
+                         API_UNAVAILABLE);
+        ck_assert_int_eq(
+            nn_run_tail(rig.context, i, rig.latent, rig.probabilities),
+            API_UNAVAILABLE);
+    }
+    ck_assert_ptr_null(nn_model_point(rig.model, count));
+    ck_assert_ptr_null(
+        nn_model_label(rig.model, nn_model_class_count(rig.model)));
+    ck_assert_int_eq(nn_model_point_find(rig.model, "nonesuch"), -1);
+    ck_assert(!nn_model_has_head(rig.model, count));
+    ck_assert_int_eq(nn_run_head(rig.context, count, rig.pixels, rig.latent),
+                     API_NOT_FOUND);
+    ck_assert_int_eq(
+        nn_run_tail(rig.context, count, rig.latent, rig.probabilities),
+        API_NOT_FOUND);
+    rig_close(&rig);
+}
+END_TEST
+
+START_TEST(a_missing_file_is_not_found)
+{
+    struct nn_model *model = NULL;
+    struct api_error error = {0};
+
+    ck_assert_int_eq(nn_model_open("/nonexistent", &model, &error),
+                     API_NOT_FOUND);
+    ck_assert_ptr_null(model);
+    ck_assert_int_eq(error.status, API_NOT_FOUND);
+    nn_model_close(&model);
+}
+END_TEST
+
+START_TEST(top_orders_by_probability_then_index)
+{
+    const float p[7] = {0.1f, 0.3f, 0.1f, 0.3f, 0.05f, 0.1f, 0.05f};
+    const uint32_t expected[7] = {1, 3, 0, 2, 5, 4, 6};
+    struct nn_class top[9];
+
+    for (uint32_t count = 0; count <= 9; count++) {
+        uint32_t held = nn_top(p, 7, top, count);
+
+        ck_assert_uint_eq(held, count < 7 ? count : 7);
+        for (uint32_t i = 0; i < held; i++) {
+            ck_assert_uint_eq(top[i].index, expected[i]);
+            ck_assert_float_eq(top[i].probability, p[expected[i]]);
+        }
+    }
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("model");
+    TCase *cases = tcase_create("model");
+    SRunner *runner;
+    int failed;
+
+    level = reference_level();
+    tcase_set_timeout(cases, 0);
+    tcase_add_test(cases, tiny_nodes_match_pytorch);
+    tcase_add_test(cases, tiny_points_match_pytorch);
+    tcase_add_loop_test(cases, runs_do_not_allocate, 0, 2);
+    if (level != &nn_kernels_scalar)
+        tcase_add_test(cases, default_graphs_match_scalar);
+    tcase_add_test(cases, default_weights_are_shared);
+    tcase_add_test(cases, threads_share_a_model);
+    tcase_add_test(cases, points_without_a_part_are_refused);
+    tcase_add_test(cases, a_missing_file_is_not_found);
+    tcase_add_test(cases, top_orders_by_probability_then_index);
+    suite_add_tcase(suite, cases);
+    runner = srunner_create(suite);
+    srunner_run_all(runner, CK_NORMAL);
+    failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed ? 1 : 0;
+}
