@@ -46,6 +46,7 @@ def open_rgb(jpeg: bytes, spec: InputSpec) -> Image.Image:
         image.draft(None, (max(width // d, 1), max(height // d, 1)))
     if image.size != expected:
         raise PictureError(f"decoder gave {image.size} at scale 1/{d}, expected {expected}")
+    image.info.pop("xmp", None)  # Pillow would turn by XMP too; the engine reads EXIF alone
     return ImageOps.exif_transpose(image).convert("RGB")
 
 
