@@ -6,6 +6,7 @@
 #include "api/frame.h"
 #include "api/limits.h"
 #include "api/point.h"
+#include "tests/run_suite.h"
 
 /* A repeatable stream of bytes (xorshift). */
 static uint32_t random_state = 2463534242u;
@@ -239,7 +240,7 @@ START_TEST(random_bytes_never_pass)
 }
 END_TEST
 
-int main(void)
+Suite *make_suite(void)
 {
     TCase *cases = tcase_create("frame");
     tcase_add_test(cases, crc32c_matches_published_vectors);
@@ -252,9 +253,5 @@ int main(void)
     tcase_add_test(cases, random_bytes_never_pass);
     Suite *suite = suite_create("frame");
     suite_add_tcase(suite, cases);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite;
 }

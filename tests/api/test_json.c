@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "api/json.h"
+#include "tests/run_suite.h"
 
 static const struct api_model sample = {
     .name = "lite0",
@@ -500,7 +501,7 @@ START_TEST(settings_arrive_as_text)
 }
 END_TEST
 
-int main(void)
+Suite *make_suite(void)
 {
     TCase *cases = tcase_create("json");
     tcase_add_test(cases, model_text_is_the_documented_one);
@@ -521,9 +522,5 @@ int main(void)
     tcase_add_test(cases, settings_arrive_as_text);
     Suite *suite = suite_create("json");
     suite_add_tcase(suite, cases);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite;
 }

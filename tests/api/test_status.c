@@ -5,6 +5,7 @@
 
 #include "api/point.h"
 #include "api/status.h"
+#include "tests/run_suite.h"
 
 START_TEST(every_status_is_described)
 {
@@ -115,7 +116,7 @@ START_TEST(point_names_go_both_ways)
 }
 END_TEST
 
-int main(void)
+Suite *make_suite(void)
 {
     TCase *cases = tcase_create("status");
     tcase_add_loop_test(cases, every_status_is_described, 0, API_STATUS_COUNT);
@@ -126,9 +127,5 @@ int main(void)
     tcase_add_test(cases, point_names_go_both_ways);
     Suite *suite = suite_create("status");
     suite_add_tcase(suite, cases);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite;
 }

@@ -7,7 +7,7 @@
 
 #include "client/files.h"
 #include "client/json_line.h"
-#include "run_suite.h"
+#include "tests/run_suite.h"
 #include "scratch.h"
 
 /* The text that `text` becomes inside a JSON string. */

@@ -6,7 +6,7 @@
 #include "client/breaker.h"
 #include "client/cost.h"
 #include "client/link.h"
-#include "run_suite.h"
+#include "tests/run_suite.h"
 
 START_TEST(test_estimate_converges)
 {

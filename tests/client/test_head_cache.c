@@ -11,7 +11,7 @@
 #include "client/head_cache.h"
 #include "client/head_note.h"
 #include "fake_server.h"
-#include "run_suite.h"
+#include "tests/run_suite.h"
 #include "scratch.h"
 
 #define TIMEOUT_MS 5000

@@ -10,7 +10,7 @@
 #include "client/cleave.h"
 #include "client/clock.h"
 #include "fake_server.h"
-#include "run_suite.h"
+#include "tests/run_suite.h"
 #include "scratch.h"
 
 #define HEAD "/v1/models/tiny/head"

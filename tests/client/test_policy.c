@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "client/policy.h"
-#include "run_suite.h"
+#include "tests/run_suite.h"
 
 enum { OFFLOAD, WIDE, NARROW, LOCAL, POINTS };
 

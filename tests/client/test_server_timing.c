@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "client/server_timing.h"
-#include "run_suite.h"
+#include "tests/run_suite.h"
 
 static const struct {
     const char *text;

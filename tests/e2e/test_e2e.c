@@ -12,7 +12,7 @@
 #include "client/cleave.h"
 #include "direct.h"
 #include "process.h"
-#include "run_suite.h"
+#include "tests/run_suite.h"
 #include "scratch.h"
 
 #define SAMPLES CLEAVE_SOURCE_DIR "/models/samples/"

@@ -9,6 +9,7 @@
 #include "nn/bundle.h"
 #include "tests/nn/dice.h"
 #include "tests/nn/mutant.h"
+#include "tests/run_suite.h"
 
 #define TINY CLEAVE_SOURCE_DIR "/tests/data/tiny.safetensors"
 
@@ -422,7 +423,7 @@ START_TEST(only_regular_files_are_opened)
 }
 END_TEST
 
-int main(void)
+Suite *make_suite(void)
 {
     TCase *good = tcase_create("good");
     tcase_add_test(good, tiny_opens_with_its_facts);
@@ -443,9 +444,5 @@ int main(void)
     Suite *suite = suite_create("bundle");
     suite_add_tcase(suite, good);
     suite_add_tcase(suite, bad);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return suite;
 }

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "nn/bundle.h"
+#include "tests/run_suite.h"
 
 #define TINY CLEAVE_SOURCE_DIR "/tests/data/tiny.safetensors"
 
@@ -121,7 +122,7 @@ START_TEST(the_bytes_repeat)
 }
 END_TEST
 
-int main(void)
+Suite *make_suite(void)
 {
     TCase *cases = tcase_create("export");
     tcase_add_test(cases, heads_stay_and_tails_go);
@@ -130,9 +131,5 @@ int main(void)
     tcase_add_test(cases, the_bytes_repeat);
     Suite *suite = suite_create("bundle_export");
     suite_add_tcase(suite, cases);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return suite;
 }

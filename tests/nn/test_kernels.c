@@ -8,6 +8,7 @@
 #include "nn/weights.h"
 #include "tests/nn/guard.h"
 #include "tests/nn/reference.h"
+#include "tests/run_suite.h"
 
 static const struct nn_kernels *level;
 
@@ -471,12 +472,10 @@ START_TEST(clamp_keeps_what_is_inside)
 }
 END_TEST
 
-int main(void)
+Suite *make_suite(void)
 {
     Suite *suite = suite_create("kernels");
     TCase *tiles = tcase_create("products"), *rest = tcase_create("others");
-    SRunner *runner;
-    int failed;
 
     level = reference_level();
     tcase_set_timeout(tiles, 0);
@@ -491,9 +490,5 @@ int main(void)
     tcase_add_test(rest, clamp_keeps_what_is_inside);
     suite_add_tcase(suite, tiles);
     suite_add_tcase(suite, rest);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? 1 : 0;
+    return suite;
 }

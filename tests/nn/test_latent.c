@@ -12,6 +12,7 @@
 #include "nn/latent.h"
 #include "tests/nn/dice.h"
 #include "tests/nn/golden.h"
+#include "tests/run_suite.h"
 
 #define TINY CLEAVE_SOURCE_DIR "/tests/data/tiny.safetensors"
 
@@ -315,7 +316,7 @@ START_TEST(no_payload_outgrows_a_frame)
 }
 END_TEST
 
-int main(void)
+Suite *make_suite(void)
 {
     enum { IDS = sizeof ids / sizeof *ids };
     TCase *cases = tcase_create("latent");
@@ -330,9 +331,5 @@ int main(void)
     tcase_add_test(cases, no_payload_outgrows_a_frame);
     Suite *suite = suite_create("latent");
     suite_add_tcase(suite, cases);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return suite;
 }

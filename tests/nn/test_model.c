@@ -13,6 +13,7 @@
 #include "nn/plan.h"
 #include "tests/nn/golden.h"
 #include "tests/nn/reference.h"
+#include "tests/run_suite.h"
 
 #define TINY CLEAVE_SOURCE_DIR "/tests/data/tiny.safetensors"
 #define DEFAULT CLEAVE_SOURCE_DIR "/models/default.safetensors"
@@ -481,12 +482,10 @@ START_TEST(top_orders_by_probability_then_index)
 }
 END_TEST
 
-int main(void)
+Suite *make_suite(void)
 {
     Suite *suite = suite_create("model");
     TCase *cases = tcase_create("model");
-    SRunner *runner;
-    int failed;
 
     level = reference_level();
     tcase_set_timeout(cases, 0);
@@ -501,9 +500,5 @@ int main(void)
     tcase_add_test(cases, a_missing_file_is_not_found);
     tcase_add_test(cases, top_orders_by_probability_then_index);
     suite_add_tcase(suite, cases);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? 1 : 0;
+    return suite;
 }

@@ -11,6 +11,7 @@
 #include "tests/nn/dice.h"
 #include "tests/nn/jpeg_maker.h"
 #include "tests/nn/sha256.h"
+#include "tests/run_suite.h"
 
 #define PICTURES CLEAVE_SOURCE_DIR "/tests/data/pictures/"
 
@@ -457,7 +458,7 @@ START_TEST(random_damage_does_no_harm)
 }
 END_TEST
 
-int main(void)
+Suite *make_suite(void)
 {
     TCase *good = tcase_create("good");
     tcase_set_timeout(good, 60);
@@ -483,9 +484,5 @@ int main(void)
     Suite *suite = suite_create("picture");
     suite_add_tcase(suite, good);
     suite_add_tcase(suite, bad);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return suite;
 }

@@ -8,6 +8,7 @@
 #include "nn/half.h"
 #include "nn/plan.h"
 #include "tests/nn/reference.h"
+#include "tests/run_suite.h"
 
 static const struct nn_kernels *level;
 
@@ -424,12 +425,10 @@ START_TEST(equal_weights_are_packed_once)
 }
 END_TEST
 
-int main(void)
+Suite *make_suite(void)
 {
     Suite *suite = suite_create("plan");
     TCase *cases = tcase_create("plan");
-    SRunner *runner;
-    int failed;
 
     level = reference_level();
     tcase_set_timeout(cases, 0);
@@ -440,9 +439,5 @@ int main(void)
     tcase_add_test(cases, dead_nodes_do_not_run);
     tcase_add_test(cases, equal_weights_are_packed_once);
     suite_add_tcase(suite, cases);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? 1 : 0;
+    return suite;
 }

@@ -7,6 +7,7 @@
 
 #include "nn/rans.h"
 #include "tests/nn/dice.h"
+#include "tests/run_suite.h"
 
 enum { CHANNELS = 6, POSITIONS = 50, COUNT = CHANNELS * POSITIONS };
 
@@ -304,7 +305,7 @@ START_TEST(the_empty_tensor_is_four_bytes)
 }
 END_TEST
 
-int main(void)
+Suite *make_suite(void)
 {
     TCase *cases = tcase_create("rans");
     tcase_set_timeout(cases, 120);
@@ -317,9 +318,5 @@ int main(void)
     tcase_add_test(cases, the_empty_tensor_is_four_bytes);
     Suite *suite = suite_create("rans");
     suite_add_tcase(suite, cases);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return suite;
 }

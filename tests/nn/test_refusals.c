@@ -6,6 +6,7 @@
 #include "api/limits.h"
 #include "nn/plan.h"
 #include "tests/nn/reference.h"
+#include "tests/run_suite.h"
 
 static const struct nn_kernels *level;
 
@@ -259,21 +260,15 @@ START_TEST(too_much_memory_at_once_is_refused)
 }
 END_TEST
 
-int main(void)
+Suite *make_suite(void)
 {
     Suite *suite = suite_create("refusals");
     TCase *cases = tcase_create("refusals");
-    SRunner *runner;
-    int failed;
 
     level = reference_level();
     tcase_set_timeout(cases, 0);
     tcase_add_loop_test(cases, flawed_graphs_are_refused, 0, FLAWS);
     tcase_add_test(cases, too_much_memory_at_once_is_refused);
     suite_add_tcase(suite, cases);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? 1 : 0;
+    return suite;
 }

@@ -10,6 +10,7 @@
 #include "api/limits.h"
 #include "nn/nn.h"
 #include "tests/nn/reference.h"
+#include "tests/run_suite.h"
 
 #define DEFAULT CLEAVE_SOURCE_DIR "/models/default.safetensors"
 #define ANSWERS CLEAVE_SOURCE_DIR "/tests/data/default_golden.json"
@@ -155,20 +156,14 @@ START_TEST(samples_match_pytorch)
 }
 END_TEST
 
-int main(void)
+Suite *make_suite(void)
 {
     Suite *suite = suite_create("samples");
     TCase *cases = tcase_create("samples");
-    SRunner *runner;
-    int failed;
 
     reference_level();
     tcase_set_timeout(cases, 0);
     tcase_add_test(cases, samples_match_pytorch);
     suite_add_tcase(suite, cases);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? 1 : 0;
+    return suite;
 }

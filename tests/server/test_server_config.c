@@ -7,6 +7,7 @@
 
 #include "server/config.h"
 #include "server/log.h"
+#include "tests/run_suite.h"
 
 static char *no_environment[] = {NULL};
 
@@ -226,7 +227,7 @@ START_TEST(what_is_printed_can_be_read_back)
 }
 END_TEST
 
-int main(void)
+Suite *make_suite(void)
 {
     TCase *cases = tcase_create("config");
     tcase_add_test(cases, defaults_are_the_documented_ones);
@@ -237,9 +238,5 @@ int main(void)
     tcase_add_test(cases, what_is_printed_can_be_read_back);
     Suite *suite = suite_create("server config");
     suite_add_tcase(suite, cases);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite;
 }

@@ -11,6 +11,7 @@
 #include "exchange.h"
 #include "raw_socket.h"
 #include "running_server.h"
+#include "tests/run_suite.h"
 
 static struct running_server server;
 
@@ -237,7 +238,7 @@ START_TEST(an_answer_nobody_waits_for_is_dropped)
 }
 END_TEST
 
-int main(void)
+Suite *make_suite(void)
 {
     TCase *tests = tcase_create("framing");
     tcase_add_unchecked_fixture(tests, start, end);
@@ -252,9 +253,5 @@ int main(void)
     tcase_add_test(tests, an_answer_nobody_waits_for_is_dropped);
     Suite *suite = suite_create("server framing");
     suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite;
 }

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "server/log.h"
+#include "tests/run_suite.h"
 
 static int ends[2], saved;
 
@@ -113,7 +114,7 @@ START_TEST(what_does_not_fit_is_left_out)
 }
 END_TEST
 
-int main(void)
+Suite *make_suite(void)
 {
     TCase *cases = tcase_create("log");
     tcase_add_checked_fixture(cases, redirect, restore);
@@ -122,9 +123,5 @@ int main(void)
     tcase_add_test(cases, what_does_not_fit_is_left_out);
     Suite *suite = suite_create("server log");
     suite_add_tcase(suite, cases);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite;
 }

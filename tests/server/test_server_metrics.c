@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "server/metrics.h"
+#include "tests/run_suite.h"
 
 static const char *const patterns[] = {"/", "/v1/classify"};
 
@@ -194,7 +195,7 @@ START_TEST(threads_lose_no_count)
 }
 END_TEST
 
-int main(void)
+Suite *make_suite(void)
 {
     TCase *cases = tcase_create("metrics");
     tcase_add_test(cases, observations_are_counted);
@@ -203,9 +204,5 @@ int main(void)
     tcase_add_test(cases, threads_lose_no_count);
     Suite *suite = suite_create("server metrics");
     suite_add_tcase(suite, cases);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite;
 }

@@ -12,6 +12,7 @@
 #include "model_rig.h"
 #include "raw_socket.h"
 #include "running_server.h"
+#include "tests/run_suite.h"
 
 static const char running[] = "cleave_inflight_requests";
 static const char waiting[] = "cleave_queue_depth";
@@ -338,7 +339,7 @@ START_TEST(a_storm_ends_in_order)
 }
 END_TEST
 
-int main(void)
+Suite *make_suite(void)
 {
     TCase *tests = tcase_create("overload");
     tcase_add_unchecked_fixture(tests, prepare, clean);
@@ -352,9 +353,5 @@ int main(void)
     tcase_add_test(tests, a_storm_ends_in_order);
     Suite *suite = suite_create("server overload");
     suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite;
 }

@@ -9,6 +9,7 @@
 
 #include "exchange.h"
 #include "running_server.h"
+#include "tests/run_suite.h"
 
 static char output[8000];
 
@@ -148,9 +149,10 @@ START_TEST(ipv6_and_every_address_work)
 }
 END_TEST
 
-int main(void)
+Suite *make_suite(void)
 {
     curl_global_init(CURL_GLOBAL_DEFAULT);
+    atexit(curl_global_cleanup);
     TCase *tests = tcase_create("program");
     tcase_add_test(tests, version_and_help_end_well);
     tcase_add_test(tests, misuse_ends_with_2);
@@ -161,10 +163,5 @@ int main(void)
     tcase_add_loop_test(tests, ipv6_and_every_address_work, 0, 3);
     Suite *suite = suite_create("server program");
     suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    curl_global_cleanup();
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite;
 }

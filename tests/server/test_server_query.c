@@ -5,6 +5,7 @@
 
 #include "server/app.h"
 #include "server/request.h"
+#include "tests/run_suite.h"
 
 static const struct srv_config config = {.max_body_bytes = 100};
 static struct srv_app app = {.config = &config};
@@ -104,7 +105,7 @@ START_TEST(numbers_are_whole_and_in_range)
 }
 END_TEST
 
-int main(void)
+Suite *make_suite(void)
 {
     TCase *cases = tcase_create("query");
     tcase_add_test(cases, targets_are_split);
@@ -112,9 +113,5 @@ int main(void)
     tcase_add_test(cases, numbers_are_whole_and_in_range);
     Suite *suite = suite_create("server query");
     suite_add_tcase(suite, cases);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite;
 }

@@ -9,6 +9,7 @@
 
 #include "server/monotonic.h"
 #include "server/queue.h"
+#include "tests/run_suite.h"
 
 /* A gate that holds workers until it is opened. */
 struct gate {
@@ -260,7 +261,7 @@ START_TEST(closing_nothing_is_fine)
 }
 END_TEST
 
-int main(void)
+Suite *make_suite(void)
 {
     TCase *cases = tcase_create("queue");
     tcase_add_test(cases, jobs_run_once_in_order);
@@ -272,9 +273,5 @@ int main(void)
     tcase_add_test(cases, closing_nothing_is_fine);
     Suite *suite = suite_create("server queue");
     suite_add_tcase(suite, cases);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite;
 }

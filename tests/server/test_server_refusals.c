@@ -13,6 +13,7 @@
 #include "exchange.h"
 #include "model_rig.h"
 #include "running_server.h"
+#include "tests/run_suite.h"
 
 static struct running_server server;
 
@@ -289,7 +290,7 @@ START_TEST(a_head_bundle_serves_what_it_has)
 }
 END_TEST
 
-int main(void)
+Suite *make_suite(void)
 {
     TCase *tests = tcase_create("refusals");
     tcase_add_unchecked_fixture(tests, start, end);
@@ -301,9 +302,5 @@ int main(void)
     tcase_add_test(tests, a_head_bundle_serves_what_it_has);
     Suite *suite = suite_create("server refusals");
     suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite;
 }

@@ -12,6 +12,7 @@
 #include "exchange.h"
 #include "model_rig.h"
 #include "running_server.h"
+#include "tests/run_suite.h"
 
 static struct running_server server;
 
@@ -508,7 +509,7 @@ START_TEST(health_is_reported)
 }
 END_TEST
 
-int main(void)
+Suite *make_suite(void)
 {
     TCase *cases = tcase_create("service");
     tcase_add_unchecked_fixture(cases, start, end);
@@ -528,9 +529,5 @@ int main(void)
     tcase_add_test(cases, health_is_reported);
     Suite *suite = suite_create("server service");
     suite_add_tcase(suite, cases);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite;
 }
