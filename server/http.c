@@ -12,6 +12,7 @@
 #include <strings.h>
 #include <unistd.h>
 
+#include "server/linger.h"
 #include "server/log.h"
 #include "server/monotonic.h"
 #include "server/reaper.h"
@@ -30,6 +31,7 @@ struct srv_http {
     struct srv_app *app;
     struct MHD_Daemon *daemon;
     struct srv_reaper *reaper;
+    struct srv_linger *linger;
     uint64_t id_seed;
     _Atomic uint64_t id_count;
     _Atomic unsigned active, accepted;
@@ -75,16 +77,19 @@ static void on_connection(void *context, struct MHD_Connection *connection,
                           enum MHD_ConnectionNotificationCode code)
 {
     struct srv_http *http = context;
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
     if (code == MHD_CONNECTION_NOTIFY_STARTED) {
-        const union MHD_ConnectionInfo *info = MHD_get_connection_info(
-            connection, MHD_CONNECTION_INFO_CONNECTION_FD);
         if (info)
             *socket_context = srv_reaper_add(http->reaper, info->connect_fd);
         srv_reaper_arm(*socket_context, request_deadline(http));
     } else {
-        /* Comes before the socket is closed. */
-        srv_reaper_remove(http->reaper, *socket_context);
+        /* Comes before the socket is closed. A client that was cut off has
+         * had its time. */
+        bool cut = srv_reaper_remove(http->reaper, *socket_context);
         *socket_context = NULL;
+        if (info && !cut)
+            srv_linger_take(http->linger, info->connect_fd);
     }
 }
 
@@ -302,7 +307,8 @@ static enum MHD_Result send_reply(struct exchange *exchange)
 
 /* Replying in this first call makes the library close the connection, so a
  * refusal normally waits for the end of the body, which is dropped. Not if the
- * body is too much to take in, or if the client waits for our word. */
+ * body is too much to take in, or if the client waits for our word: then what
+ * still comes is srv_linger_take's. */
 static enum MHD_Result take_headers(struct exchange *exchange,
                                     const char *method)
 {
@@ -484,6 +490,9 @@ enum api_status srv_http_open(struct srv_app *app, int listening,
     made->app = app;
     made->id_seed = random_seed();
     enum api_status status = srv_reaper_open(&made->reaper);
+    if (status == API_OK)
+        status =
+            srv_linger_open(app->config->request_timeout_ms, &made->linger);
     if (status == API_OK) {
         made->daemon = start(made, listening);
         if (made->daemon) {
@@ -520,6 +529,7 @@ void srv_http_close(struct srv_http **http)
         return;
     if (old->daemon)
         MHD_stop_daemon(old->daemon);
+    srv_linger_close(&old->linger);
     srv_reaper_close(&old->reaper);
     free(old);
     *http = NULL;

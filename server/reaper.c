@@ -16,6 +16,7 @@
 struct srv_reaper_entry {
     struct srv_reaper_entry *next, **link; /* under the reaper's lock */
     int socket;
+    bool cut; /* under the lock: was shut down */
     _Atomic int64_t deadline_us;
 };
 
@@ -37,6 +38,7 @@ static void look_over(struct srv_reaper *reaper)
         if (atomic_load(&entry->deadline_us) > now_us)
             continue;
         shutdown(entry->socket, SHUT_RDWR);
+        entry->cut = true;
         atomic_store(&entry->deadline_us, SRV_NO_DEADLINE);
     }
 }
@@ -102,6 +104,7 @@ struct srv_reaper_entry *srv_reaper_add(struct srv_reaper *reaper, int socket)
     if (!entry)
         return NULL;
     entry->socket = socket;
+    entry->cut = false;
     atomic_init(&entry->deadline_us, SRV_NO_DEADLINE);
     pthread_mutex_lock(&reaper->lock);
     entry->next = reaper->first;
@@ -113,17 +116,19 @@ struct srv_reaper_entry *srv_reaper_add(struct srv_reaper *reaper, int socket)
     return entry;
 }
 
-void srv_reaper_remove(struct srv_reaper *reaper,
+bool srv_reaper_remove(struct srv_reaper *reaper,
                        struct srv_reaper_entry *entry)
 {
     if (!entry)
-        return;
+        return false;
     pthread_mutex_lock(&reaper->lock);
     *entry->link = entry->next;
     if (entry->next)
         entry->next->link = entry->link;
+    bool cut = entry->cut;
     pthread_mutex_unlock(&reaper->lock);
     free(entry);
+    return cut;
 }
 
 void srv_reaper_arm(struct srv_reaper_entry *entry, int64_t deadline_us)

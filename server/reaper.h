@@ -3,6 +3,7 @@
 #ifndef CLEAVE_SERVER_REAPER_H
 #define CLEAVE_SERVER_REAPER_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "api/status.h"
@@ -19,9 +20,10 @@ enum api_status srv_reaper_open(struct srv_reaper **reaper);
 void srv_reaper_close(struct srv_reaper **reaper);
 
 /* Watches `socket` without a deadline; NULL when memory ran out. Remove it
- * before the socket is closed. Both are thread-safe. */
+ * before the socket is closed; true if it was shut down for being late. Both
+ * are thread-safe. */
 struct srv_reaper_entry *srv_reaper_add(struct srv_reaper *reaper, int socket);
-void srv_reaper_remove(struct srv_reaper *reaper,
+bool srv_reaper_remove(struct srv_reaper *reaper,
                        struct srv_reaper_entry *entry);
 
 /* Sets when, by srv_now_us, the connection is shut down. Thread-safe. */

@@ -3,6 +3,7 @@
 
 #include <check.h>
 #include <jansson.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -36,6 +37,7 @@ void exchange_send(CURL *curl, const struct running_server *server,
     ck_assert_ptr_nonnull(handle);
     char url[512];
     snprintf(url, sizeof url, "%s%s", server->url, path);
+    char trouble[CURL_ERROR_SIZE] = "";
     struct text headers = {NULL, 0}, content = {NULL, 0};
     collect("", 1, 0, &headers);
     collect("", 1, 0, &content);
@@ -47,6 +49,7 @@ void exchange_send(CURL *curl, const struct running_server *server,
 
     curl_easy_reset(handle); /* which keeps its connections */
     curl_easy_setopt(handle, CURLOPT_URL, url);
+    curl_easy_setopt(handle, CURLOPT_ERRORBUFFER, trouble);
     curl_easy_setopt(handle, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(handle, CURLOPT_TIMEOUT_MS, 100000L);
     curl_easy_setopt(handle, CURLOPT_PATH_AS_IS, 1L);
@@ -67,11 +70,16 @@ void exchange_send(CURL *curl, const struct running_server *server,
 
     exchange->code = 0;
     exchange->new_connections = -1;
-    if (curl_easy_perform(handle) == CURLE_OK) {
+    CURLcode result = curl_easy_perform(handle);
+    if (result == CURLE_OK) {
         curl_easy_getinfo(handle, CURLINFO_RESPONSE_CODE, &exchange->code);
         curl_easy_getinfo(handle, CURLINFO_NUM_CONNECTS,
                           &exchange->new_connections);
+    } else {
+        fprintf(stderr, "%s %s: no answer: %s: %s\n", method, path,
+                curl_easy_strerror(result), trouble);
     }
+    curl_easy_setopt(handle, CURLOPT_ERRORBUFFER, NULL); /* it ends here */
     exchange->headers = headers.bytes;
     exchange->body = content.bytes;
     exchange->body_bytes = content.count;

@@ -11,6 +11,7 @@
 #include "exchange.h"
 #include "raw_socket.h"
 #include "running_server.h"
+#include "server/linger.h"
 #include "tests/run_suite.h"
 
 static struct running_server server;
@@ -192,6 +193,36 @@ START_TEST(dripped_requests_are_cut_off)
 }
 END_TEST
 
+/* A connection whose request was refused before its body came. */
+static int be_refused(void)
+{
+    char reply[4000];
+    int raw = raw_connect(&server);
+    raw_send_text(raw, POST "Content-Length: 99999999\r\n\r\n");
+    ck_assert_int_eq(raw_reply(raw, reply, sizeof reply), 413);
+    return raw;
+}
+
+START_TEST(who_is_refused_cannot_send_forever)
+{
+    /* By drops or by floods: the test's timeout ends what nothing else does. */
+    static char flood[1 << 20];
+    const struct timespec pause = {0, 100000000};
+    size_t sent = 0;
+    int raw = be_refused();
+    while (raw_send(raw, "a", 1))
+        nanosleep(&pause, NULL);
+    close(raw);
+    raw = be_refused();
+    while (raw_send(raw, flood, sizeof flood))
+        sent += sizeof flood;
+    close(raw);
+    /* What the server discards, and room for the kernel's buffers. */
+    ck_assert_uint_lt(sent, 2 * SRV_LINGER_BYTES);
+    assert_alive();
+}
+END_TEST
+
 START_TEST(half_a_request_leaves_nothing_behind)
 {
     static const char *const halves[] = {
@@ -249,6 +280,7 @@ Suite *make_suite(void)
     tcase_add_test(tests, a_wanted_body_is_invited);
     tcase_add_test(tests, endless_headers_are_refused);
     tcase_add_loop_test(tests, dripped_requests_are_cut_off, 0, 5);
+    tcase_add_test(tests, who_is_refused_cannot_send_forever);
     tcase_add_test(tests, half_a_request_leaves_nothing_behind);
     tcase_add_test(tests, an_answer_nobody_waits_for_is_dropped);
     Suite *suite = suite_create("server framing");

@@ -1,10 +1,12 @@
 /* Every documented error of a real cleaved is provoked. */
 #include <check.h>
 #include <jansson.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "api/frame.h"
@@ -12,6 +14,7 @@
 #include "api/limits.h"
 #include "exchange.h"
 #include "model_rig.h"
+#include "raw_socket.h"
 #include "running_server.h"
 #include "tests/run_suite.h"
 
@@ -103,6 +106,49 @@ START_TEST(a_wrong_request_gets_its_problem)
     exchange_get(&server, "/healthz", &exchange);
     ck_assert_int_eq(exchange.code, 200);
     exchange_free(&exchange);
+}
+END_TEST
+
+/* Refusals that are sent before the body has come. */
+static const struct {
+    const char *text;
+    int code;
+} early[] = {
+    {"POST /v1/probe HTTP/1.1\r\nHost: x\r\n"
+     "Content-Length: 4194304\r\n\r\n",
+     413},
+    {"POST /nowhere HTTP/1.1\r\nHost: x\r\n"
+     "Content-Length: 4194304\r\n\r\n",
+     404},
+    {"POST /v1/probe HTTP/1.1\r\nHost: x\r\n"
+     "Transfer-Encoding: chunked\r\n\r\n400000\r\n",
+     411},
+    {"POST /v1/probe HTTP/1.1\r\nHost: x\r\n"
+     "Content-Length: 9\r\nContent-Length: 4194304\r\n\r\n",
+     400},
+    {"POST /v1/classify HTTP/1.1\r\nHost: x\r\nContent-Type: text/plain\r\n"
+     "Content-Length: 1000000\r\nExpect: 100-continue\r\n\r\n",
+     415},
+};
+
+START_TEST(a_refusal_reaches_who_is_still_sending)
+{
+    /* More than the buffers of an ended connection hold: without a reader, or
+     * after a reset, it cannot be sent. */
+    enum { BYTES = 4 << 20 };
+    char *rest = calloc(1, BYTES), reply[4000];
+    int raw = raw_connect(&server);
+    struct pollfd refusal = {.fd = raw, .events = POLLIN};
+    raw_send_text(raw, early[_i].text);
+    raw_send(raw, rest, 100);
+    ck_assert_int_eq(poll(&refusal, 1, -1), 1);
+    ck_assert(raw_send(raw, rest, BYTES));
+    ck_assert_int_eq(raw_reply(raw, reply, sizeof reply), early[_i].code);
+    ck_assert_ptr_nonnull(strstr(reply, "application/problem+json"));
+    ck_assert_ptr_nonnull(strstr(reply, "Connection: close"));
+    ck_assert_int_eq(recv(raw, reply, sizeof reply, 0), 0); /* no reset */
+    close(raw);
+    free(rest);
 }
 END_TEST
 
@@ -296,6 +342,8 @@ Suite *make_suite(void)
     tcase_add_unchecked_fixture(tests, start, end);
     tcase_add_loop_test(tests, a_wrong_request_gets_its_problem, 0,
                         (int)(sizeof cases / sizeof *cases));
+    tcase_add_loop_test(tests, a_refusal_reaches_who_is_still_sending, 0,
+                        (int)(sizeof early / sizeof *early));
     tcase_add_test(tests, other_methods_get_the_allowed_ones);
     tcase_add_test(tests, frames_that_do_not_fit_are_refused);
     tcase_add_test(tests, pictures_that_cannot_be_read_are_refused);
