@@ -186,6 +186,7 @@ void nn_bundle_close(struct nn_bundle **bundle)
         free(old->priors[i].cdf_start);
         free(old->priors[i].cdf);
         free(old->priors[i].bucket);
+        free(old->priors[i].context_limit);
     }
     free(old->labels);
     free(old->tensors);

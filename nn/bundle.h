@@ -59,18 +59,29 @@ struct nn_graph {
     struct nn_node *nodes;
 };
 
+/* A bucket of a table is NN_BUCKET of the 65536 values that are looked up. */
+enum { NN_BUCKET = 1024, NN_BUCKETS = 65536 / NN_BUCKET };
+
 /* Entropy tables of one width and rate, copied out of the file and validated
- * (monotone, complete, within 0..65536). */
+ * (monotone, complete, within 0..65536). Channel c has the tables from
+ * c * contexts on, one for each context. */
 struct nn_prior {
     const char *name;
-    uint32_t channels;
+    uint32_t channels, contexts;       /* contexts: 1 or more */
     float *gain, *inverse_gain;        /* [channels], 1e-9 to 1e9 */
     int32_t *symbol_min;               /* [channels], at most 2^20 in size */
-    uint32_t *cdf_start;               /* [channels + 1] */
-    uint32_t *cdf;                     /* [cdf_start[channels]] */
-    uint16_t *bucket;                  /* [channels * 256]: the interval that
-                                        * holds b << 8, where b is the high
-                                        * byte of what is looked up */
+    uint32_t *cdf_start;               /* [channels * contexts + 1] */
+    uint32_t *cdf;                     /* [cdf_start[channels * contexts]] */
+    uint16_t *bucket;                  /* [channels * contexts * NN_BUCKETS]:
+                                        * the interval that holds the bucket's
+                                        * first value */
+    int32_t *context_limit;            /* [channels * (contexts - 1)] */
+    const int8_t *context_weight;      /* [3 * channels * channels], borrowed
+                                        * from the file; NULL if contexts is
+                                        * 1. The first index says where the
+                                        * weighted symbol is: left, above,
+                                        * here; then its channel; then the
+                                        * channel whose context it decides */
 };
 
 /* A point and what it runs on; NULL where this bundle lacks the part. A

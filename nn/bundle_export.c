@@ -44,8 +44,9 @@ static int by_place(const void *a, const void *b)
 
 static void choose_tensors(struct export *job)
 {
-    static const char *const tables[] = {"gain", "symbol_min", "cdf_start",
-                                         "cdf"};
+    static const char *const tables[] = {"gain",           "symbol_min",
+                                         "cdf_start",      "cdf",
+                                         "context_weight", "context_limit"};
     const struct nn_bundle *bundle = job->bundle;
     for (uint32_t g = 0; g < bundle->graph_count; g++) {
         const struct nn_graph *graph = &bundle->graphs[g];
@@ -59,7 +60,7 @@ static void choose_tensors(struct export *job)
     const char *name;
     const struct nn_json *prior;
     for (void *at = NULL; nn_json_next(priors, &at, &name, &prior);)
-        for (size_t i = 0; i < 4; i++)
+        for (size_t i = 0; i < sizeof tables / sizeof *tables; i++)
             keep_tensor(job, nn_bundle_tensor(
                                  bundle, nn_json_member(prior, tables[i])));
 

@@ -15,36 +15,78 @@ static enum api_status refuse(const struct nn_prior *prior, const char *reason,
     return api_fail(error, API_BAD_BUNDLE, "prior %s: %s", prior->name, reason);
 }
 
-/* The one-dimensional tensor under `member`, NULL unless of `dtype`. */
-static const struct nn_tensor *find(const struct nn_bundle *bundle,
-                                    const struct nn_json *json,
-                                    const char *member, enum nn_dtype dtype)
+/* A prior's tensors; the context's are NULL where it has none. */
+struct tables {
+    const struct nn_tensor *gain, *symbol_min, *cdf_start, *cdf, *weight,
+        *limit;
+};
+
+/* Finds the tensor under `member`; false if it is missing, or of another type
+ * or rank. */
+static bool find(const struct nn_bundle *bundle, const struct nn_json *json,
+                 const char *member, enum nn_dtype dtype, uint8_t rank,
+                 const struct nn_tensor **tensor)
 {
-    const struct nn_tensor *tensor =
-        nn_bundle_tensor(bundle, nn_json_member(json, member));
-    if (!tensor || tensor->dtype != dtype || tensor->rank != 1)
-        return NULL;
-    return tensor;
+    *tensor = nn_bundle_tensor(bundle, nn_json_member(json, member));
+    return *tensor && (*tensor)->dtype == dtype && (*tensor)->rank == rank;
 }
 
-static enum api_status copy_tables(const struct nn_tensor *const tensors[4],
+static bool find_tables(const struct nn_bundle *bundle,
+                        const struct nn_json *json, struct tables *tables)
+{
+    if (!find(bundle, json, "gain", NN_F32, 1, &tables->gain) ||
+        !find(bundle, json, "symbol_min", NN_I32, 1, &tables->symbol_min) ||
+        !find(bundle, json, "cdf_start", NN_I32, 1, &tables->cdf_start) ||
+        !find(bundle, json, "cdf", NN_I32, 1, &tables->cdf))
+        return false;
+    if (!nn_json_member(json, "context_weight") &&
+        !nn_json_member(json, "context_limit"))
+        return true;
+    return find(bundle, json, "context_weight", NN_I8, 3, &tables->weight) &&
+           find(bundle, json, "context_limit", NN_I32, 2, &tables->limit);
+}
+
+/* Shapes that agree; any weights and limits will do. */
+static bool shapes_agree(const struct tables *tables,
+                         const struct nn_prior *prior)
+{
+    uint32_t channels = prior->channels;
+    if (tables->symbol_min->dims[0] != channels ||
+        tables->cdf_start->dims[0] != channels * prior->contexts + 1)
+        return false;
+    return !tables->weight || (tables->weight->dims[0] == 3 &&
+                               tables->weight->dims[1] == channels &&
+                               tables->weight->dims[2] == channels &&
+                               tables->limit->dims[0] == channels);
+}
+
+static void *copy(const struct nn_tensor *tensor)
+{
+    void *bytes = malloc(tensor->bytes);
+    if (bytes)
+        memcpy(bytes, tensor->data, tensor->bytes);
+    return bytes;
+}
+
+static enum api_status copy_tables(const struct tables *tables,
                                    struct nn_prior *prior,
                                    struct api_error *error)
 {
-    size_t channels = prior->channels;
-    prior->gain = malloc(tensors[0]->bytes);
-    prior->inverse_gain = malloc(tensors[0]->bytes);
-    prior->symbol_min = malloc(tensors[1]->bytes);
-    prior->cdf_start = malloc(tensors[2]->bytes);
-    prior->cdf = malloc(tensors[3]->bytes);
-    prior->bucket = calloc(channels, 256 * sizeof *prior->bucket);
+    prior->gain = copy(tables->gain);
+    prior->inverse_gain = malloc(tables->gain->bytes);
+    prior->symbol_min = copy(tables->symbol_min);
+    prior->cdf_start = copy(tables->cdf_start);
+    prior->cdf = copy(tables->cdf);
+    prior->bucket = calloc((size_t)prior->channels * prior->contexts,
+                           NN_BUCKETS * sizeof *prior->bucket);
+    if (tables->weight) {
+        prior->context_weight = (const int8_t *)tables->weight->data;
+        prior->context_limit = copy(tables->limit);
+    }
     if (!prior->gain || !prior->inverse_gain || !prior->symbol_min ||
-        !prior->cdf_start || !prior->cdf || !prior->bucket)
+        !prior->cdf_start || !prior->cdf || !prior->bucket ||
+        (tables->weight && !prior->context_limit))
         return api_fail(error, API_NO_MEMORY, "out of memory");
-    memcpy(prior->gain, tensors[0]->data, tensors[0]->bytes);
-    memcpy(prior->symbol_min, tensors[1]->data, tensors[1]->bytes);
-    memcpy(prior->cdf_start, tensors[2]->data, tensors[2]->bytes);
-    memcpy(prior->cdf, tensors[3]->data, tensors[3]->bytes);
     return API_OK;
 }
 
@@ -63,8 +105,8 @@ static bool cdf_ok(const uint32_t *cdf, uint32_t entries)
 static void fill_buckets(const uint32_t *cdf, uint16_t *bucket)
 {
     uint32_t interval = 0;
-    for (uint32_t b = 0; b < 256; b++) {
-        while (cdf[interval + 1] <= b << 8)
+    for (uint32_t b = 0; b < NN_BUCKETS; b++) {
+        while (cdf[interval + 1] <= b * NN_BUCKET)
             interval++;
         bucket[b] = (uint16_t)interval;
     }
@@ -74,16 +116,26 @@ static enum api_status check_tables(struct nn_prior *prior, uint32_t entries,
                                     struct api_error *error)
 {
     const uint32_t *start = prior->cdf_start;
-    if (start[0] != 0 || start[prior->channels] != entries)
+    uint32_t count = prior->channels * prior->contexts;
+    if (start[0] != 0 || start[count] != entries)
         return refuse(prior, "cdf_start does not span cdf", error);
-    for (uint32_t c = 0; c < prior->channels; c++) {
+    for (uint32_t t = 0; t < count; t++) {
         /* Compared before use; written so that no sum can wrap. */
-        if (start[c + 1] > entries || start[c + 1] < start[c] ||
-            start[c + 1] - start[c] < 2)
+        if (start[t + 1] > entries || start[t + 1] < start[t] ||
+            start[t + 1] - start[t] < 2)
             return refuse(prior, "cdf_start does not rise by 2 or more", error);
-        if (!cdf_ok(prior->cdf + start[c], start[c + 1] - start[c]))
+        if (!cdf_ok(prior->cdf + start[t], start[t + 1] - start[t]))
             return refuse(prior, "cdf does not rise from 0 to 65536", error);
-        fill_buckets(prior->cdf + start[c], prior->bucket + (size_t)c * 256);
+        fill_buckets(prior->cdf + start[t],
+                     prior->bucket + (size_t)t * NN_BUCKETS);
+    }
+    return API_OK;
+}
+
+static enum api_status check_channels(struct nn_prior *prior,
+                                      struct api_error *error)
+{
+    for (uint32_t c = 0; c < prior->channels; c++) {
         float gain = prior->gain[c];
         if (!(gain >= gain_min && gain <= gain_max))
             return refuse(prior, "gain outside 1e-9 to 1e9", error);
@@ -103,27 +155,23 @@ static enum api_status read_prior(const struct nn_bundle *bundle,
     if (!nn_bundle_key_ok(name))
         return api_fail(error, API_BAD_BUNDLE, "prior with a bad name");
     prior->name = name;
-    const struct nn_tensor *const tensors[4] = {
-        find(bundle, json, "gain", NN_F32),
-        find(bundle, json, "symbol_min", NN_I32),
-        find(bundle, json, "cdf_start", NN_I32),
-        find(bundle, json, "cdf", NN_I32),
-    };
-    for (size_t i = 0; i < 4; i++)
-        if (!tensors[i])
-            return refuse(prior, "a table is missing or no list of its type",
-                          error);
-    uint32_t channels = tensors[0]->dims[0];
-    if (channels > API_LIMIT_PRIOR_CHANNELS ||
-        tensors[3]->dims[0] > API_LIMIT_PRIOR_ENTRIES)
+    struct tables tables = {0};
+    if (!find_tables(bundle, json, &tables))
+        return refuse(prior, "a table is missing or no list of its type",
+                      error);
+    prior->channels = tables.gain->dims[0];
+    prior->contexts = tables.limit ? tables.limit->dims[1] + 1 : 1;
+    if (prior->channels > API_LIMIT_PRIOR_CHANNELS / prior->contexts ||
+        tables.cdf->dims[0] > API_LIMIT_PRIOR_ENTRIES)
         return refuse(prior, "tables beyond their limits", error);
-    if (tensors[1]->dims[0] != channels || tensors[2]->dims[0] != channels + 1)
+    if (!shapes_agree(&tables, prior))
         return refuse(prior, "tables do not agree on the channels", error);
-    prior->channels = channels;
-    enum api_status status = copy_tables(tensors, prior, error);
-    if (status != API_OK)
-        return status;
-    return check_tables(prior, tensors[3]->dims[0], error);
+    enum api_status status = copy_tables(&tables, prior, error);
+    if (status == API_OK)
+        status = check_tables(prior, tables.cdf->dims[0], error);
+    if (status == API_OK)
+        status = check_channels(prior, error);
+    return status;
 }
 
 enum api_status nn_bundle_read_priors(struct nn_bundle *bundle,

@@ -25,7 +25,7 @@ size_t nn_latent_count(const struct nn_bundle_point *point)
            point->info.latent_channels;
 }
 
-/* Scratch is the quantised bytes, then zstd's context. */
+/* The affine codec's scratch is the quantised bytes, then zstd's context. */
 static size_t symbols_bytes(size_t count)
 {
     return (count + SCRATCH_ALIGNMENT - 1) / SCRATCH_ALIGNMENT *
@@ -38,11 +38,21 @@ static size_t compressor_bytes(size_t count)
         ZSTD_getCParams(ZSTD_LEVEL, count, 0));
 }
 
+/* Positions of a latent: the parser made prior and latent agree. */
+static struct nn_rans_grid grid_of(const struct nn_bundle_point *point)
+{
+    return (struct nn_rans_grid){point->info.latent_height,
+                                 point->info.latent_width};
+}
+
 size_t nn_latent_scratch_bytes(const struct nn_bundle_point *point)
 {
+    size_t count = nn_latent_count(point);
+    if (point->info.codec == API_CODEC_RANS)
+        return nn_rans_scratch_bytes(grid_of(point),
+                                     point->info.latent_channels);
     if (point->info.codec != API_CODEC_U8ZSTD)
         return 0;
-    size_t count = nn_latent_count(point);
     size_t packing = compressor_bytes(count);
     size_t unpacking = ZSTD_estimateDCtxSize();
     return symbols_bytes(count) + (packing > unpacking ? packing : unpacking);
@@ -166,12 +176,6 @@ static bool can_code(const struct nn_bundle_point *point)
            (point->info.codec == API_CODEC_RANS && point->prior);
 }
 
-/* Positions of a latent: the parser made prior and latent agree. */
-static size_t positions(const struct nn_bundle_point *point)
-{
-    return (size_t)point->info.latent_height * point->info.latent_width;
-}
-
 enum api_status nn_latent_pack(const struct nn_bundle_point *point,
                                const float *latent, void *scratch,
                                uint8_t *payload, size_t capacity,
@@ -188,8 +192,8 @@ enum api_status nn_latent_pack(const struct nn_bundle_point *point,
     for (size_t i = 0; i < count; i++)
         if (!isfinite(latent[i]))
             return API_UNPROCESSABLE;
-    return nn_rans_encode(point->prior, latent, positions(point), payload,
-                          capacity, payload_bytes);
+    return nn_rans_encode(point->prior, latent, grid_of(point), scratch,
+                          payload, capacity, payload_bytes);
 }
 
 enum api_status nn_latent_unpack(const struct nn_bundle_point *point,
@@ -203,8 +207,8 @@ enum api_status nn_latent_unpack(const struct nn_bundle_point *point,
     if (point->info.codec == API_CODEC_U8ZSTD)
         return unpack_affine(payload, payload_bytes, scratch, latent,
                              nn_latent_count(point), error);
-    if (nn_rans_decode(point->prior, payload, payload_bytes, positions(point),
-                       latent) != API_OK)
+    if (nn_rans_decode(point->prior, payload, payload_bytes, grid_of(point),
+                       scratch, latent) != API_OK)
         return api_fail(error, API_UNPROCESSABLE,
                         "payload is not one coded latent of point %s",
                         point->info.id);

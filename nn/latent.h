@@ -12,9 +12,8 @@
  * that is no split. */
 size_t nn_latent_count(const struct nn_bundle_point *point);
 
-/* Bytes of working memory that pack and unpack need for `point`; 0 where they
- * need none, as under rANS. A context that serves several points takes the
- * largest. */
+/* Bytes of working memory that pack and unpack need for `point`; 0 for a point
+ * that is no split. A context that serves several points takes the largest. */
 size_t nn_latent_scratch_bytes(const struct nn_bundle_point *point);
 
 /* The most payload bytes that packing a latent of `point` can give, or

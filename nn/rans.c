@@ -4,6 +4,8 @@
 #include <math.h>
 #include <string.h>
 
+#include "nn/rans_context.h"
+
 /* The state lives in [STATE_MIN, STATE_MIN << 8); frequencies sum to
  * 1 << FREQUENCY_BITS. */
 #define STATE_MIN ((uint32_t)1 << 23)
@@ -72,27 +74,64 @@ static int32_t quantise(float value, float gain)
     return (int32_t)scaled;
 }
 
+/* One value on its way into the stream. */
+struct symbol {
+    int32_t offset; /* from the channel's symbol_min */
+    uint32_t table;
+};
+
+size_t nn_rans_scratch_bytes(struct nn_rans_grid grid, size_t channels)
+{
+    return grid.height * grid.width * channels * sizeof(struct symbol) +
+           context_sums(grid.width, channels) * sizeof(int32_t);
+}
+
+/* The decoder learns contexts forwards, coding goes backwards: so all symbols
+ * and their tables come first. */
+static void choose_tables(const struct nn_prior *prior, const float *values,
+                          struct nn_rans_grid grid, struct symbol *symbols)
+{
+    size_t positions = grid.height * grid.width;
+    struct context context = context_begin(
+        prior, grid.width, (int32_t *)(symbols + positions * prior->channels));
+    for (size_t p = 0; p < positions; p++) {
+        context_enter(&context, p % grid.width);
+        for (uint32_t c = 0; c < prior->channels; c++) {
+            int32_t quantised = quantise(*values++, prior->gain[c]);
+            *symbols++ = (struct symbol){quantised - prior->symbol_min[c],
+                                         context_table(&context, c)};
+            context_note(&context, c, quantised);
+        }
+    }
+}
+
+/* Regular symbols of a table. */
+static int32_t regular_of(const struct nn_prior *prior, uint32_t table)
+{
+    const uint32_t *start = prior->cdf_start + table;
+    return (int32_t)(start[1] - start[0] - 2);
+}
+
 enum api_status nn_rans_encode(const struct nn_prior *prior,
-                               const float *values, size_t positions,
-                               uint8_t *out, size_t capacity, size_t *out_bytes)
+                               const float *values, struct nn_rans_grid grid,
+                               void *scratch, uint8_t *out, size_t capacity,
+                               size_t *out_bytes)
 {
     if (capacity < 4)
         return API_TOO_LARGE;
+    struct symbol *symbols = scratch;
+    choose_tables(prior, values, grid, symbols);
     struct encoder coder = {STATE_MIN, out + 4, out + capacity, false};
-    for (size_t p = positions; p-- > 0 && !coder.full;) {
-        const float *row = values + p * prior->channels;
-        for (uint32_t c = prior->channels; c-- > 0;) {
-            const uint32_t *cdf = prior->cdf + prior->cdf_start[c];
-            int32_t regular =
-                (int32_t)(prior->cdf_start[c + 1] - prior->cdf_start[c] - 2);
-            int32_t symbol =
-                quantise(row[c], prior->gain[c]) - prior->symbol_min[c];
-            if (symbol < 0 || symbol >= regular) {
-                encode_outlier(&coder, symbol, regular);
-                symbol = regular;
-            }
-            encode(&coder, cdf[symbol], cdf[symbol + 1] - cdf[symbol]);
+    size_t count = grid.height * grid.width * prior->channels;
+    for (size_t i = count; i-- > 0 && !coder.full;) {
+        const uint32_t *cdf = prior->cdf + prior->cdf_start[symbols[i].table];
+        int32_t regular = regular_of(prior, symbols[i].table);
+        int32_t offset = symbols[i].offset;
+        if (offset < 0 || offset >= regular) {
+            encode_outlier(&coder, offset, regular);
+            offset = regular;
         }
+        encode(&coder, cdf[offset], cdf[offset + 1] - cdf[offset]);
     }
     if (coder.full)
         return API_TOO_LARGE;
@@ -158,26 +197,29 @@ static bool decode_outlier(struct decoder *coder, int32_t regular,
     return true;
 }
 
-static bool decode_row(const struct nn_prior *prior, struct decoder *coder,
-                       float *row)
+static bool decode_position(struct context *context, struct decoder *coder,
+                            float *row)
 {
+    const struct nn_prior *prior = context->prior;
     for (uint32_t c = 0; c < prior->channels; c++) {
-        const uint32_t *cdf = prior->cdf + prior->cdf_start[c];
+        uint32_t table = context_table(context, c);
+        const uint32_t *cdf = prior->cdf + prior->cdf_start[table];
         uint32_t low = coder->state & FREQUENCY_MASK;
-        uint32_t found = prior->bucket[(size_t)c * 256 + (low >> 8)];
+        uint32_t found =
+            prior->bucket[(size_t)table * NN_BUCKETS + low / NN_BUCKET];
         /* Ends at the last interval: its end, 65536, exceeds any `low`. */
         while (cdf[found + 1] <= low)
             found++;
         if (!advance(coder, cdf[found], cdf[found + 1] - cdf[found]))
             return false;
-        int32_t regular =
-            (int32_t)(prior->cdf_start[c + 1] - prior->cdf_start[c] - 2);
+        int32_t regular = regular_of(prior, table);
         int32_t symbol = (int32_t)found;
         if (symbol == regular && !decode_outlier(coder, regular, &symbol))
             return false;
         int32_t quantised = symbol + prior->symbol_min[c];
         if (quantised > NN_RANS_LIMIT || quantised < -NN_RANS_LIMIT)
             return false;
+        context_note(context, c, quantised);
         row[c] = (float)quantised * prior->inverse_gain[c];
     }
     return true;
@@ -185,7 +227,8 @@ static bool decode_row(const struct nn_prior *prior, struct decoder *coder,
 
 enum api_status nn_rans_decode(const struct nn_prior *prior,
                                const uint8_t *bytes, size_t count,
-                               size_t positions, float *values)
+                               struct nn_rans_grid grid, void *scratch,
+                               float *values)
 {
     if (count < 4)
         return API_UNPROCESSABLE;
@@ -194,9 +237,12 @@ enum api_status nn_rans_decode(const struct nn_prior *prior,
         coder.state = coder.state << 8 | bytes[i];
     if (coder.state < STATE_MIN || coder.state >> 31)
         return API_UNPROCESSABLE;
-    for (size_t p = 0; p < positions; p++)
-        if (!decode_row(prior, &coder, values + p * prior->channels))
+    struct context context = context_begin(prior, grid.width, scratch);
+    for (size_t p = 0; p < grid.height * grid.width; p++) {
+        context_enter(&context, p % grid.width);
+        if (!decode_position(&context, &coder, values + p * prior->channels))
             return API_UNPROCESSABLE;
+    }
     /* Where the encoder began; with bytes left or another state, this is not
      * what an encoder wrote. */
     if (coder.state != STATE_MIN || coder.next != coder.end)

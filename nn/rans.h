@@ -1,4 +1,4 @@
-/* The entropy coder: integer rANS over per-channel tables (docs/WIRE.md). */
+/* The entropy coder: integer rANS, tables by channel and context. */
 #ifndef CLEAVE_NN_RANS_H
 #define CLEAVE_NN_RANS_H
 
@@ -15,19 +15,29 @@
 /* |q| that the format can carry; quantisation clamps to it. */
 #define NN_RANS_LIMIT (1 << 20)
 
-/* Quantises and codes `positions` times prior->channels finite floats,
- * channels innermost, into at most `capacity` bytes. API_TOO_LARGE if they do
- * not suffice; `out` then holds garbage. Thread-safe. */
+/* Positions in raster order, height * width of them. */
+struct nn_rans_grid {
+    size_t height, width;
+};
+
+/* Bytes of working memory for one call, aligned as malloc aligns. */
+size_t nn_rans_scratch_bytes(struct nn_rans_grid grid, size_t channels);
+
+/* Quantises and codes the grid's positions times prior->channels finite
+ * floats, channels innermost (docs/WIRE.md), into at most `capacity` bytes.
+ * API_TOO_LARGE if they do not suffice; `out` then holds garbage. Thread-safe
+ * for distinct scratch. */
 enum api_status nn_rans_encode(const struct nn_prior *prior,
-                               const float *values, size_t positions,
-                               uint8_t *out, size_t capacity,
+                               const float *values, struct nn_rans_grid grid,
+                               void *scratch, uint8_t *out, size_t capacity,
                                size_t *out_bytes);
 
 /* The reverse, of untrusted bytes: reads exactly `count` bytes or refuses with
  * API_UNPROCESSABLE, leaving garbage in `values`. Time is bounded by the
- * number of values, whatever the bytes. Thread-safe. */
+ * number of values, whatever the bytes. Thread-safe for distinct scratch. */
 enum api_status nn_rans_decode(const struct nn_prior *prior,
                                const uint8_t *bytes, size_t count,
-                               size_t positions, float *values);
+                               struct nn_rans_grid grid, void *scratch,
+                               float *values);
 
 #endif

@@ -1,9 +1,11 @@
-/* Payloads from untrusted bytes: one byte chooses the point, then payload. */
+/* Payloads from untrusted bytes: one byte chooses the point and, from the
+ * number of points on, a prior with contexts; then payload. */
 #include <math.h>
 #include <string.h>
 
 #include "nn/latent.h"
 #include "tests/fuzz/target.h"
+#include "tests/nn/random_prior.h"
 
 static struct nn_bundle *bundle;
 
@@ -61,12 +63,17 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                   "the tiny bundle opens");
     if (size < 1)
         return 0;
-    const struct nn_bundle_point *point =
-        &bundle->points[data[0] % bundle->point_count];
+    struct nn_bundle_point chosen =
+        bundle->points[data[0] % bundle->point_count];
+    const struct nn_bundle_point *point = &chosen;
     struct buffers to = {.count = nn_latent_count(point),
                          .bound = nn_latent_payload_bound(point)};
     if (to.count == 0)
         return 0;
+    struct nn_prior *prior = random_prior_make(point->info.latent_channels,
+                                               1 + data[0] % 8u, data[0]);
+    if (data[0] >= bundle->point_count)
+        chosen.prior = prior;
     to.scratch = malloc(nn_latent_scratch_bytes(point) + 1);
     to.latent = malloc(to.count * sizeof *to.latent);
     to.again = malloc(to.count * sizeof *to.again);
@@ -75,6 +82,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                          NULL) == API_OK)
         check_repacking(point, &to, data + 1, size - 1);
     check_packing(point, &to, data + 1, size - 1);
+    random_prior_free(&prior);
     free(to.payload);
     free(to.again);
     free(to.latent);

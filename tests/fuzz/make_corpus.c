@@ -8,6 +8,7 @@
 #include "nn/latent.h"
 #include "tests/fuzz/target.h"
 #include "tests/nn/jpeg_maker.h"
+#include "tests/nn/random_prior.h"
 
 static const char *root;
 
@@ -87,6 +88,29 @@ static void make_pictures(void)
     }
 }
 
+/* The latent by the prior with contexts that fuzz_latent makes of this leading
+ * byte. */
+static void make_context_latent(const struct nn_bundle *bundle, uint16_t p,
+                                const float *latent)
+{
+    static uint8_t payload[32768];
+    struct nn_bundle_point point = bundle->points[p];
+    uint8_t leading = (uint8_t)(p + bundle->point_count);
+    struct nn_prior *prior = random_prior_make(point.info.latent_channels,
+                                               1 + leading % 8u, leading);
+    void *scratch = malloc(nn_latent_scratch_bytes(&point) + 1);
+    size_t size;
+    char name[80];
+    point.prior = prior;
+    must_hold(nn_latent_pack(&point, latent, scratch, payload, sizeof payload,
+                             &size) == API_OK,
+              "a latent packs with contexts");
+    snprintf(name, sizeof name, "%s-contexts", point.info.id);
+    save("latent", name, leading, payload, size);
+    free(scratch);
+    random_prior_free(&prior);
+}
+
 static void make_latents_and_frames(const struct nn_bundle *bundle)
 {
     static float latent[1024];
@@ -105,6 +129,8 @@ static void make_latents_and_frames(const struct nn_bundle *bundle)
                   "a latent packs");
         free(scratch);
         save("latent", point->info.id, p, payload, size);
+        if (point->info.codec == API_CODEC_RANS)
+            make_context_latent(bundle, p, latent);
         struct api_frame frame = {.fingerprint = bundle->fingerprint,
                                   .point = p,
                                   .codec = (uint8_t)point->info.codec,

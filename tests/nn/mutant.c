@@ -102,6 +102,17 @@ void mutant_poke(struct mutant *mutant, const char *tensor, size_t index,
     memcpy(mutant->data + from + index * 4, &bits, sizeof bits);
 }
 
+void mutant_add(struct mutant *mutant, const char *name, const char *dtype,
+                const char *shape, size_t bytes)
+{
+    json_int_t from = (json_int_t)mutant->data_bytes;
+    mutant_grow(mutant, bytes);
+    json_t *entry = json_pack("{s:s, s:o, s:[I, I]}", "dtype", dtype, "shape",
+                              parse(shape, strlen(shape)), "data_offsets", from,
+                              from + (json_int_t)bytes);
+    change(mutant->header, name, entry);
+}
+
 void mutant_grow(struct mutant *mutant, size_t bytes)
 {
     memset(mutant->data + mutant->data_bytes, 0, bytes);

@@ -22,6 +22,11 @@ void mutant_edit(struct mutant *mutant, const char *path, const char *text);
 void mutant_poke(struct mutant *mutant, const char *tensor, size_t index,
                  uint32_t bits);
 
+/* Adds a tensor of `bytes` zeros, which `dtype` and `shape` (JSON) should
+ * take. */
+void mutant_add(struct mutant *mutant, const char *name, const char *dtype,
+                const char *shape, size_t bytes);
+
 /* Appends zeros to the tensors' part. */
 void mutant_grow(struct mutant *mutant, size_t bytes);
 
