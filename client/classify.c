@@ -21,6 +21,18 @@ static bool is_auto(const char *wanted)
     return strcmp(wanted, "auto") == 0;
 }
 
+/* Is there no earlier point of this one's kind? The server answers JPEGs by
+ * the first offload point, the device alone by the first local one; others are
+ * there to be measured. */
+static bool is_first_of_kind(const struct cleave *handle, uint16_t point)
+{
+    const struct api_point *points = handle->model.points;
+    for (uint16_t i = 0; i < point; i++)
+        if (points[i].kind == points[point].kind)
+            return false;
+    return true;
+}
+
 /* Can the handle run this point, as long as the server answers? */
 static bool is_at_hand(const struct cleave *handle, uint16_t point)
 {
@@ -28,11 +40,11 @@ static bool is_at_hand(const struct cleave *handle, uint16_t point)
                     nn_model_has_head(cli_device_model(handle->device), point);
     switch (handle->model.points[point].kind) {
     case API_POINT_OFFLOAD:
-        return handle->transport != NULL;
+        return handle->transport && is_first_of_kind(handle, point);
     case API_POINT_SPLIT:
         return handle->transport && has_head && cli_client_is_current(handle);
     case API_POINT_LOCAL:
-        return has_head;
+        return has_head && is_first_of_kind(handle, point);
     }
     return false;
 }

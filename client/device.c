@@ -152,14 +152,14 @@ enum api_status cli_device_run_head(struct cli_device *device, uint16_t point,
     return API_OK;
 }
 
-enum api_status cli_device_run_local(struct cli_device *device,
+enum api_status cli_device_run_local(struct cli_device *device, uint16_t point,
                                      struct nn_class *top, uint32_t capacity,
                                      uint32_t *count, double *ms,
                                      struct api_error *error)
 {
     double start_ms = cli_now_ms();
-    enum api_status status =
-        nn_run_full(device->context, device->pixels, device->probabilities);
+    enum api_status status = nn_run_full(
+        device->context, point, device->pixels, device->probabilities);
     if (status != API_OK)
         return api_fail(error, status, "the network cannot run here: %s",
                         api_status_title(status));

@@ -40,9 +40,9 @@ enum api_status cli_device_run_head(struct cli_device *device, uint16_t point,
                                     const uint8_t **frame, size_t *frame_bytes,
                                     double *ms, struct api_error *error);
 
-/* Runs the whole network on the decoded pixels. Writes at most `capacity`
+/* Runs a local point's network on the decoded pixels. Writes at most `capacity`
  * classes, best first, and *count of them. */
-enum api_status cli_device_run_local(struct cli_device *device,
+enum api_status cli_device_run_local(struct cli_device *device, uint16_t point,
                                      struct nn_class *top, uint32_t capacity,
                                      uint32_t *count, double *ms,
                                      struct api_error *error);

@@ -107,7 +107,7 @@ enum cleave_status cli_job_answer_locally(struct cli_job *job,
     double ms = 0;
     struct api_error why = {.text = ""};
     enum api_status status = cli_device_run_local(
-        handle->device, top, handle->top, &count, &ms, &why);
+        handle->device, point, top, handle->top, &count, &ms, &why);
     if (status != API_OK)
         return fail(job, status, &why);
     cli_cost_observe(&handle->device_cost, point,

@@ -15,11 +15,10 @@ struct nn_model {
     struct nn_bundle *bundle;
     const struct nn_kernels *kernels;
     struct nn_weights *weights;
-    struct nn_plan **plans;      /* [bundle->graph_count], in its order */
-    const struct nn_graph *full; /* the whole network, or NULL */
-    float pixel[3][256];         /* (pixel - mean) / scale, for each channel */
-    size_t arena_floats;         /* of the hungriest plan */
-    size_t scratch_bytes;        /* of the hungriest codec */
+    struct nn_plan **plans; /* [bundle->graph_count], in its order */
+    float pixel[3][256];    /* (pixel - mean) / scale, for each channel */
+    size_t arena_floats;    /* of the hungriest plan */
+    size_t scratch_bytes;   /* of the hungriest codec */
 };
 
 struct nn_context {
@@ -113,11 +112,6 @@ static enum api_status check_points(struct nn_model *model,
                             "point %s: a graph of it gives another shape "
                             "than input, latent and labels demand",
                             info->id);
-        if (point->full && model->full && point->full != model->full)
-            return api_fail(error, API_BAD_BUNDLE,
-                            "point %s: a second whole network", info->id);
-        if (point->full)
-            model->full = point->full;
         if (scratch > model->scratch_bytes)
             model->scratch_bytes = scratch;
     }
@@ -359,15 +353,18 @@ enum api_status nn_run_tail(struct nn_context *context, uint16_t point,
     return API_OK;
 }
 
-enum api_status nn_run_full(struct nn_context *context, const uint8_t *pixels,
-                            float *probabilities)
+enum api_status nn_run_full(struct nn_context *context, uint16_t point,
+                            const uint8_t *pixels, float *probabilities)
 {
     const struct nn_model *model = context->model;
+    const struct nn_bundle_point *at = point_at(model, point);
 
-    if (!model->full)
+    if (!at)
+        return API_NOT_FOUND;
+    if (!at->full)
         return API_UNAVAILABLE;
     normalise(context, pixels);
-    nn_plan_run(plan_of(model, model->full), context->arena, context->picture,
+    nn_plan_run(plan_of(model, at->full), context->arena, context->picture,
                 probabilities);
     return API_OK;
 }

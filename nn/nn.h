@@ -112,9 +112,9 @@ enum api_status nn_latent_decode(struct nn_context *context, uint16_t point,
 enum api_status nn_run_tail(struct nn_context *context, uint16_t point,
                             const float *latent, float *probabilities);
 
-/* Runs the whole network (offload and local points). */
-enum api_status nn_run_full(struct nn_context *context, const uint8_t *pixels,
-                            float *probabilities);
+/* Runs the whole network of an offload or local point. */
+enum api_status nn_run_full(struct nn_context *context, uint16_t point,
+                            const uint8_t *pixels, float *probabilities);
 
 /* The `top_count` most probable classes, best first; ties go to the lower
  * index. Returns how many were written (at most class_count). */

@@ -40,7 +40,7 @@ static enum api_status self_test(const struct srv_model *model,
             point->kind == API_POINT_SPLIT
                 ? nn_run_tail(worker->context, i, worker->latent,
                               worker->probabilities)
-                : nn_run_full(worker->context, worker->pixels,
+                : nn_run_full(worker->context, i, worker->pixels,
                               worker->probabilities);
         if (status != API_OK)
             return api_fail(error, status, "self-test of point %s: %s",

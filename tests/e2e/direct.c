@@ -46,7 +46,8 @@ void direct_answer(const struct nn_model *model, struct nn_context *context,
     if (kind == API_POINT_SPLIT)
         *sent_bytes = run_split(model, context, point, pixels, probabilities);
     else
-        ck_assert_int_eq(nn_run_full(context, pixels, probabilities), API_OK);
+        ck_assert_int_eq(nn_run_full(context, point, pixels, probabilities),
+                         API_OK);
     if (kind != API_POINT_SPLIT)
         *sent_bytes = kind == API_POINT_OFFLOAD ? jpeg_bytes : 0;
     ck_assert_uint_eq(

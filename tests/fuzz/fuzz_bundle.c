@@ -34,6 +34,7 @@ static void run_points(const struct nn_model *model)
     float *odds = malloc(sizeof *odds * nn_model_class_count(model));
     for (uint16_t i = 0; i < nn_model_point_count(model); i++) {
         size_t values = nn_latent_values(model, i);
+        nn_run_full(context, i, pixels, odds);
         if (values == 0)
             continue;
         size_t bound = nn_latent_bound(model, i), packed;
@@ -49,7 +50,6 @@ static void run_points(const struct nn_model *model)
         free(payload);
         free(latent);
     }
-    nn_run_full(context, pixels, odds);
     free(odds);
     nn_context_close(&context);
 }

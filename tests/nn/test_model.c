@@ -196,7 +196,7 @@ START_TEST(tiny_points_match_pytorch)
         snprintf(name, sizeof name, "probabilities/%s", point->id);
         if (point->kind != API_POINT_SPLIT) {
             ck_assert_int_eq(
-                nn_run_full(rig.context, rig.pixels, rig.probabilities),
+                nn_run_full(rig.context, i, rig.pixels, rig.probabilities),
                 API_OK);
             golden_compare(golden, name, rig.probabilities, classes);
             continue;
@@ -242,7 +242,7 @@ START_TEST(runs_do_not_allocate)
         size_t bytes = 0;
 
         if (nn_model_point(rig.model, i)->kind != API_POINT_SPLIT) {
-            status = nn_run_full(rig.context, rig.pixels, rig.probabilities);
+            status = nn_run_full(rig.context, i, rig.pixels, rig.probabilities);
         } else {
             status = nn_run_head(rig.context, i, rig.pixels, rig.latent);
             if (status == API_OK)
@@ -379,7 +379,7 @@ static void *work(void *with)
 
     worker->failed = nn_context_open(worker->model, &context, NULL) != API_OK;
     for (int round = 0; round < 20 && !worker->failed; round++)
-        worker->failed = nn_run_full(context, worker->pixels,
+        worker->failed = nn_run_full(context, 0, worker->pixels,
                                      worker->probabilities) != API_OK;
     nn_context_close(&context);
     return NULL;
@@ -400,8 +400,8 @@ START_TEST(threads_share_a_model)
         ck_assert_int_eq(pthread_create(&threads[i], NULL, work, &workers[i]),
                          0);
     }
-    ck_assert_int_eq(nn_run_full(rig.context, rig.pixels, rig.probabilities),
-                     API_OK);
+    ck_assert_int_eq(
+        nn_run_full(rig.context, 0, rig.pixels, rig.probabilities), API_OK);
     for (int i = 0; i < WORKERS; i++) {
         ck_assert_int_eq(pthread_join(threads[i], NULL), 0);
         ck_assert(!workers[i].failed);

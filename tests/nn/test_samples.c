@@ -63,7 +63,8 @@ static void run_point(struct nn_model *model, struct nn_context *context,
         ck_assert_int_eq(nn_run_tail(context, point, latent, probabilities),
                          API_OK);
     } else {
-        ck_assert_int_eq(nn_run_full(context, pixels, probabilities), API_OK);
+        ck_assert_int_eq(nn_run_full(context, point, pixels, probabilities),
+                         API_OK);
     }
     free(payload);
     free(latent);

@@ -89,7 +89,7 @@ START_TEST(classify_answers)
     struct model_rig rig;
     model_rig_open(&rig);
     float probabilities[100];
-    ck_assert_int_eq(nn_run_full(rig.context, rig.pixels, probabilities),
+    ck_assert_int_eq(nn_run_full(rig.context, 0, rig.pixels, probabilities),
                      API_OK);
     for (size_t i = 0; i < 2; i++) {
         struct exchange exchange;
