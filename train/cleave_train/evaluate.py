@@ -1,32 +1,44 @@
-"""Accuracy, bytes and agreement of every operating point, by the C engine and by PyTorch."""
+"""Measures operating points and codec baselines through the C engine, on labelled pictures."""
 
 from __future__ import annotations
 
 import json
-import subprocess
 import tempfile
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from tqdm import tqdm
 
-from .bundle import Bundle, load_bundle, save_bundle
-from .export import synsets
+from .agreement import reference_answers
+from .baselines import Codec, round_trips
+from .bundle import MEASURED, Bundle, load_bundle, save_bundle
+from .engine import Answers, engine_answers, write_ppm
+from .figures import combine_exit, figures
+from .labels import truth_index
 from .photos import Photo, find_photos
 from .picture import InputSpec, load_pixels
-from .reference import Reference
 
-BATCH = 50
+YARDSTICK = Codec("jpeg", 75)  # what the client would otherwise send
+THRESHOLDS = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95)  # of an early exit's confidence
+Row = dict[str, Any]
 
 
 @dataclass
-class Answers:
-    """What one engine said by one point: classes [N,5], frame sizes [N] or None if unknown."""
+class Request:
+    """What to measure; the first bundle's undivided network is what all is compared with."""
 
-    top: np.ndarray
-    frame_bytes: np.ndarray | None
+    bundles: list[Path]
+    photos: list[Path]
+    engine: str
+    sets: tuple[str, ...] = ()
+    points: tuple[str, ...] = ()      # of the bundles; none: all
+    codecs: tuple[Codec, ...] = ()
+    codec_network: Path | None = None  # a bundle whose network was tuned on codecs' pictures
+    exits: tuple[str, ...] = ()       # points whose answers may end a picture's way
+    agreement: bool = False           # compare with PyTorch too
 
 
 def picture_set(photo: Photo) -> str:
@@ -34,135 +46,223 @@ def picture_set(photo: Photo) -> str:
     return photo.name.split("/")[-3]
 
 
-def truth(photos: list[Photo]) -> np.ndarray:
-    """Class index [N]: the rank of the folder's synset id."""
-    rank = {synset: i for i, synset in enumerate(synsets())}
-    return np.array([rank[photo.folder] for photo in photos])
+def point_of_kind(bundle: Bundle, kind: str) -> str:
+    """Id of the bundle's first point of a kind."""
+    return next(p["id"] for p in bundle.document["points"] if p["kind"] == kind)
 
 
-def reference_answers(bundle: Bundle, photos: list[Photo]) -> dict[str, Answers]:
-    """Every point through the reference executor; rANS frame sizes are ideal code lengths."""
-    reference, spec = Reference(bundle), bundle.document["input"]
-    view = InputSpec(spec["width"], spec["height"], spec["resize_shorter"], spec["filter"])
-    points = bundle.document["points"]
-    top: dict[str, list] = {p["id"]: [] for p in points}
-    size: dict[str, list] = {p["id"]: [] for p in points}
-    for start in tqdm(range(0, len(photos), BATCH), desc="reference", unit="batch"):
-        jpegs = [photo.read() for photo in photos[start:start + BATCH]]
-        pixels = np.stack([load_pixels(jpeg, view) for jpeg in jpegs])
-        x, ran = reference.normalise(pixels), {}
+def parameters(bundle: Bundle, graph: str) -> int:
+    """Weights, scales and biases that a graph uses; of a slice, the slice alone."""
+    total = 0
+    for node in bundle.document["graphs"][graph]["nodes"]:
+        if "weight" not in node:
+            continue
+        shape = list(bundle.tensors[node["weight"]].shape)
+        if "channels" in node:
+            shape[-1] = node["channels"][1] - node["channels"][0]
+        if "out" in node:
+            shape[0] = node["out"][1] - node["out"][0]
+        if "inch" in node:
+            shape[-1] = node["inch"][1] - node["inch"][0]
+        outputs = shape[-1] if node["op"] == "dwconv" else shape[0]
+        total += int(np.prod(shape)) + outputs * sum(key in node for key in ("scale", "bias"))
+    return total
+
+
+def made_of(bundle: Bundle) -> Row:
+    """Which bundle it is, and how long it was trained on how many views."""
+    document, origin = bundle.document, bundle.document["provenance"]
+    return {"name": document["name"], "bundle": document["fingerprint"],
+            "training_steps": origin.get("training_steps", 0),
+            "training_views": origin.get("training_views", 0)}
+
+
+class Pictures:
+    """Labelled pictures, laid out as files that the engine can open."""
+
+    def __init__(self, request: Request, bundle: Bundle, folder: Path) -> None:
+        self.folder = folder
+        self.photos = [p for p in find_photos(request.photos)
+                       if not request.sets or picture_set(p) in request.sets]
+        if not self.photos:
+            raise SystemExit("no validation pictures found")
+        labels, spec = bundle.document["labels"], bundle.document["input"]
+        self.spec = InputSpec(spec["width"], spec["height"], spec["resize_shorter"],
+                              spec["filter"])
+        self.expected = np.array([truth_index(labels, photo.folder) for photo in self.photos])
+        self.sets = np.array([picture_set(photo) for photo in self.photos])
+        self.files = [self._file(i, photo) for i, photo in enumerate(self.photos)]
+
+    def _file(self, number: int, photo: Photo) -> Path:
+        if photo.size < 0:
+            return photo.path
+        path = self.folder / f"{number:06d}.jpg"
+        path.write_bytes(photo.read())
+        return path
+
+    def pixels(self) -> np.ndarray:
+        """What the network sees of them: uint8 [N,h,w,3]."""
+        return np.stack([load_pixels(photo.read(), self.spec) for photo in self.photos])
+
+
+def codec_answers(engine: str, network: Path, point: str, codec: Codec, pixels: np.ndarray,
+                  folder: Path) -> Answers:
+    """What an undivided network makes of pictures that went through a codec."""
+    back, sizes = round_trips(codec, pixels)
+    with tempfile.TemporaryDirectory(dir=folder) as place:
+        files = [Path(place) / f"{i:06d}.ppm" for i in range(len(back))]
+        for file, picture in zip(files, back):
+            write_ppm(file, picture)
+        answers = engine_answers(engine, network, [point], files)[point]
+    answers.frame_bytes = sizes
+    return answers
+
+
+def stands_on(bundle: Bundle, early: Row, split: Row) -> bool:
+    """Whether an exit's graph goes on from the head of a split point."""
+    graphs = bundle.document["graphs"]
+    head = graphs[split["head"]]["nodes"]
+    return graphs[early["graph"]]["nodes"][:len(head)] == head
+
+
+class Evaluation:
+    """One run of measurements: rows of figures, all against the same base."""
+
+    def __init__(self, request: Request, pictures: Pictures) -> None:
+        self.request, self.pictures = request, pictures
+        base = load_bundle(request.bundles[0])
+        whole, first = point_of_kind(base, "local"), request.bundles[0]
+        self.known = {first: engine_answers(
+            request.engine, first,
+            list(dict.fromkeys([*(p["id"] for p in self._wanted(base)), whole])), pictures.files)}
+        self.local = self.known[first][whole]
+        self.pixels = pictures.pixels()
+        self.yardstick = self._codec(YARDSTICK, first)
+
+    def _wanted(self, bundle: Bundle) -> list[Row]:
+        """The bundle's points that were asked for."""
+        return [p for p in bundle.document["points"]
+                if not self.request.points or p["id"] in self.request.points]
+
+    def _codec(self, codec: Codec, network: Path) -> Answers:
+        return codec_answers(self.request.engine, network,
+                             point_of_kind(load_bundle(network), "local"), codec, self.pixels,
+                             self.pictures.folder)
+
+    def _figures(self, answers: Answers) -> Row:
+        return figures(answers, self.local, self.yardstick, self.pictures.expected,
+                       self.pictures.sets)
+
+    def bundle_rows(self, path: Path) -> list[Row]:
+        """All wanted points of a bundle, and its early exits."""
+        bundle = load_bundle(path)
+        points = self._wanted(bundle)
+        answers = self.known.get(path) or engine_answers(
+            self.request.engine, path, [p["id"] for p in points], self.pictures.files)
+        reference = reference_answers(bundle, self.pictures.photos) \
+            if self.request.agreement else {}
+        rows = []
         for point in points:
-            graph = reference.first_graph(point)
-            if graph not in ran:
-                ran[graph] = reference.run(graph, x)
-            probabilities = reference.finish(point, ran[graph])
-            top[point["id"]].append(np.argsort(-probabilities, axis=1, kind="stable")[:, :5])
-            if point["kind"] == "offload":
-                size[point["id"]].append([len(jpeg) for jpeg in jpegs])
-            elif point["kind"] == "local":
-                size[point["id"]].append([0] * len(jpegs))
-            elif point["codec"] == "rans":
-                size[point["id"]].append(reference.frame_bytes(point, ran[graph]))
-    return {p["id"]: Answers(np.concatenate(top[p["id"]]),
-                             np.concatenate(size[p["id"]]) if size[p["id"]] else None)
-            for p in points}
+            given = answers[point["id"]]
+            row = self._row(bundle, point) | self._figures(given)
+            if point["id"] in reference:
+                same = given.top[:, 0] == reference[point["id"]].top[:, 0]
+                row["agreement"] = round(float(same.mean()), 4)
+            rows.append(row)
+        return rows + self._exit_rows(bundle, points, answers)
+
+    def _row(self, bundle: Bundle, point: Row) -> Row:
+        """What is known of a point without running it."""
+        recipe = bundle.document["provenance"].get("recipe", {})
+        graph = point.get("head", point.get("graph"))
+        full = bundle.point(point_of_kind(bundle, "local"))["graph"]
+        method = recipe.get("method", bundle.document["name"])
+        return {"series": point["kind"] if graph == full else method,
+                **made_of(bundle), "point": point["id"], "kind": point["kind"],
+                **{key: point[key] for key in ("width", "rate", "ensemble") if key in point},
+                "head_macs": point["head_macs"], "tail_macs": point["tail_macs"],
+                "params_head": 0 if point["kind"] == "offload" else parameters(bundle, graph)}
+
+    def _exit_rows(self, bundle: Bundle, points: list[Row], answers: dict[str, Answers]
+                   ) -> list[Row]:
+        """Each exit in front of each split point of its head, at several thresholds.
+
+        The device runs head and exit for every picture, the server its tail for those that are
+        not sure.
+        """
+        exits = self.request.exits
+        pairs = [(early, split) for early in points if early["id"] in exits for split in points
+                 if split["kind"] == "split" and stands_on(bundle, early, split)]
+        rows = []
+        for (early, split), threshold in product(pairs, THRESHOLDS):
+            combined, left = combine_exit(answers[early["id"]], answers[split["id"]], threshold)
+            rows.append(self._row(bundle, split) | {
+                "kind": "exit", "point": f"{split['id']} behind {early['id']}@{threshold:g}",
+                "left": round(left, 4), "head_macs": early["head_macs"],
+                "params_head": parameters(bundle, early["graph"]),
+                "tail_macs": round((1 - left) * split["tail_macs"]),
+            } | self._figures(combined))
+        return rows
+
+    def codec_rows(self) -> list[Row]:
+        """The codecs, in front of the base's network or of one that was tuned on them."""
+        path = self.request.codec_network or self.request.bundles[0]
+        network, rows = load_bundle(path), []
+        tuned = self.request.codec_network is not None
+        for codec in tqdm(self.request.codecs, desc="codecs", unit="quality"):
+            known = codec == YARDSTICK and not tuned
+            answers = self.yardstick if known else self._codec(codec, path)
+            whole = network.point(point_of_kind(network, "local"))
+            rows.append({
+                "series": f"{codec.name}-tuned" if tuned else codec.name, **made_of(network),
+                "point": codec.point, "kind": "codec", "codec": codec.name,
+                "quality": codec.quality, "head_macs": 0, "params_head": 0,
+                "tail_macs": whole["head_macs"],
+                **({} if tuned else {"training_steps": 0, "training_views": 0}),
+            } | self._figures(answers))
+        return rows
 
 
-def engine_answers(program: str, bundle: Path, point: str, paths: list[Path]) -> Answers:
-    """One point through the C engine's cleave-eval."""
-    run = subprocess.run([program, str(bundle), point], input="\n".join(map(str, paths)) + "\n",
-                         capture_output=True, text=True, check=False)
-    lines = [json.loads(line) for line in run.stdout.splitlines()]
-    if run.returncode != 0 or len(lines) != len(paths):
-        raise SystemExit(f"{program} {point}: exit {run.returncode}, {len(lines)} answers for "
-                         f"{len(paths)} pictures\n{run.stderr[-2000:]}")
-    by_file = {line["file"]: line for line in lines}
-    ordered = [by_file[str(path)] for path in paths]
-    return Answers(np.array([line["top"] for line in ordered]),
-                   np.array([line["frame_bytes"] for line in ordered]))
-
-
-def figures(answers: Answers, local: Answers, expected: np.ndarray) -> dict[str, Any]:
-    """Accuracies, bytes and the paired difference to `local`, of one point."""
-    hit, base = (a.top[:, 0] == expected for a in (answers, local))
-    difference = hit.astype(float) - base
-    result: dict[str, Any] = {
-        "pictures": len(expected),
-        "top1": round(float(hit.mean()), 4),
-        "top5": round(float((answers.top == expected[:, None]).any(1).mean()), 4),
-        "difference": round(float(difference.mean()), 4),
-        "difference_se": round(float(difference.std(ddof=1) / len(expected) ** 0.5), 4),
-    }
-    if answers.frame_bytes is not None:
-        result["bytes_mean"] = round(float(answers.frame_bytes.mean()), 1)
-        result["bytes_p95"] = round(float(np.quantile(answers.frame_bytes, 0.95)), 1)
-    return result
-
-
-def report_of(answers: dict[str, Answers], reference: dict[str, Answers],
-              photos: list[Photo]) -> dict[str, dict[str, Any]]:
-    """All figures by point: over all pictures, and top-1 of each set."""
-    expected, sets = truth(photos), np.array([picture_set(photo) for photo in photos])
-    report = {}
-    for point, given in answers.items():
-        report[point] = figures(given, answers["local"], expected)
-        report[point]["agreement"] = round(
-            float((given.top[:, 0] == reference[point].top[:, 0]).mean()), 4)
-        report[point]["top1_by_set"] = {
-            name: round(float((given.top[:, 0] == expected)[sets == name].mean()), 4)
-            for name in sorted(set(sets))}
-    return report
-
-
-def table(report: dict[str, dict[str, Any]], bundle: Bundle) -> str:
-    """The report in Markdown."""
-    lines = ["| point | head MMAC | bytes mean / p95 | top-1 | top-5 | against local | agreement |",
-             "| --- | --- | --- | --- | --- | --- | --- |"]
-    for point, row in report.items():
-        size = "not known"
-        if "bytes_mean" in row:
-            size = f"{row['bytes_mean']:,.0f} / {row['bytes_p95']:,.0f}"
+def table(rows: list[Row]) -> str:
+    """The rows in Markdown."""
+    lines = ["| series | point | head MMAC | bytes mean / p95 | top-1 | top-5 | against local "
+             "| against JPEG q75 | agreement |", "|" + " --- |" * 9]
+    for row in rows:
+        agreement = f"{100 * row['agreement']:.1f} %" if "agreement" in row else ""
         lines.append(
-            f"| {point} | {bundle.point(point)['head_macs'] / 1e6:.1f} | {size} "
+            f"| {row['series']} | {row['point']} | {row['head_macs'] / 1e6:.1f} "
+            f"| {row['bytes_mean']:,.0f} / {row['bytes_p95']:,.0f} "
             f"| {100 * row['top1']:.1f} % | {100 * row['top5']:.1f} % "
             f"| {100 * row['difference']:+.1f} ± {100 * row['difference_se']:.1f} "
-            f"| {100 * row['agreement']:.1f} % |")
+            f"| {100 * row['against_jpeg']:+.1f} ± {100 * row['against_jpeg_se']:.1f} "
+            f"| {agreement} |")
     return "\n".join(lines)
 
 
-def write_measured(bundle: Bundle, report: dict[str, dict[str, Any]], path: Path) -> None:
-    """Puts the measured figures into the bundle's points; its fingerprint stays."""
-    for point, row in report.items():
-        for key in ("bytes_mean", "bytes_p95", "top1", "top5", "pictures"):
-            bundle.point(point)[key] = row[key]
+def write_measured(path: Path, rows: list[Row]) -> None:
+    """Puts the measured figures into a bundle's points; its fingerprint stays."""
+    bundle = load_bundle(path)
+    measured = {row["point"]: row for row in rows}
+    for point in bundle.document["points"]:
+        if point["id"] in measured:
+            point |= {key: measured[point["id"]][key] for key in MEASURED}
     save_bundle(bundle, path)
 
 
-def evaluate(bundle_path: Path, paths: list[Path], sets: list[str], engine: str,
-             report_path: Path | None, write: bool) -> None:
+def evaluate(request: Request, results: Path | None = None, write: bool = False) -> list[Row]:
     """Measures, prints the table, and writes what was asked for."""
-    bundle = load_bundle(bundle_path)
-    photos = [p for p in find_photos(paths) if not sets or picture_set(p) in sets]
-    if not photos:
-        raise SystemExit("no validation pictures found")
-    reference = reference_answers(bundle, photos)
-    answers = reference
-    if engine != "torch":
-        with tempfile.TemporaryDirectory() as folder:
-            files = [Path(folder) / f"{i:06d}.jpg" for i in range(len(photos))]
-            for file, photo in zip(files, photos):
-                file.write_bytes(photo.read())
-            answers = {point: engine_answers(engine, bundle_path, point, files)
-                       for point in tqdm(reference, desc="engine", unit="point")}
-    report = report_of(answers, reference, photos)
-    print(table(report, bundle))
-    if engine == "torch":
-        print("Frame sizes are estimates: ideal code length, state and header.")
-    if report_path:
-        report_path.write_text(json.dumps({
-            "bundle": bundle.document["fingerprint"], "engine": Path(engine).name,
-            "points": report}, indent=1) + "\n")
-    if write:
-        if engine == "torch":
-            raise SystemExit("--write needs the C engine: the reference only estimates frame sizes")
-        write_measured(bundle, report, bundle_path)
+    with tempfile.TemporaryDirectory() as folder:
+        pictures = Pictures(request, load_bundle(request.bundles[0]), Path(folder))
+        run = Evaluation(request, pictures)
+        rows = []
+        for path in request.bundles:
+            mine = run.bundle_rows(path)
+            if write:
+                write_measured(path, mine)
+            rows += mine
+        rows += run.codec_rows()
+    print(table(rows))
+    if results:
+        results.write_text(json.dumps({"engine": Path(request.engine).name, "rows": rows},
+                                      indent=1) + "\n")
+    return rows

@@ -1,4 +1,4 @@
-"""The training loop: every width and rate at every step, checkpointed and resumable.
+"""The training loop: batches from the caches, stages, checkpoints; one process or several.
 
 A step's pictures and noise depend on the seed and the step's number alone, so a run that was
 interrupted and resumed is the run that was not.
@@ -9,43 +9,25 @@ from __future__ import annotations
 import json
 import math
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
-from torch.nn import functional as F
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 from tqdm import tqdm
 
-from .backbone import Lite0
-from .bottleneck import Bottleneck
-from .cache import TARGET_BLOCKS, Cache, Rows
 from .heldout import held_out_figures
+from .methods import Batch, build_method
 from .prepare import Prepared
-from .recipe import Rate, Recipe, Stage, trunk_name, width_name
+from .processes import Processes
+from .recipe import Recipe, Stage
 
-SAVE_EVERY = 250
-LOG_EVERY = 50
-SCALE_BITS = 1e4       # the rate term counts units of 10,000 bits
-CONTROL = 0.01         # how fast a rate's weight follows its payload
-PRIOR_LR = 3.0         # priors and gains learn this much faster
-
-
-@dataclass
-class Control:
-    """Weight of each rate's bits, steered so that payloads approach their targets."""
-
-    log_weight: dict[str, float] = field(default_factory=dict)
-
-    def weight(self, key: str) -> float:
-        """Loss for each SCALE_BITS bits."""
-        return math.exp(self.log_weight.setdefault(key, math.log(0.02)))
-
-    def update(self, key: str, measured: float, target: float) -> None:
-        """Raises the weight where the payload (bytes) is above its target, and vice versa."""
-        error = math.log(max(measured, 1.0) / target)
-        self.log_weight[key] += CONTROL * max(-1.0, min(1.0, error))
+SAVE_EVERY = 200
+LOG_EVERY = 25
+PRIOR_FACTOR = 3.0    # densities and gains learn this much faster
+TAIL_FACTOR = 0.2     # a published tail that learns along, this much slower
+CLIP = 5.0
 
 
 def learning_rate(stage: Stage, step: int) -> float:
@@ -56,139 +38,142 @@ def learning_rate(stage: Stage, step: int) -> float:
     return stage.lr * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * done)))
 
 
-def target_bytes(rate: Rate, stage: Stage, step: int) -> float:
-    """The payload target, three times higher at the start of the ramp."""
-    if step >= stage.rate_ramp:
-        return rate.bytes
-    return rate.bytes * 3 ** (1 - step / stage.rate_ramp)
-
-
-def divergence(logits: Tensor, teacher: Tensor) -> Tensor:
-    """Mean KL divergence from the teacher's distribution: scalar."""
-    return F.kl_div(F.log_softmax(logits, 1), F.log_softmax(teacher, 1), log_target=True,
-                    reduction="batchmean")
-
-
 class Trainer:
-    """Model, optimiser and controller of one run folder."""
+    """Model, optimiser and progress of one run folder."""
 
-    def __init__(self, recipe: Recipe, run: Path, prepared: Prepared,
-                 device: torch.device) -> None:
-        self.recipe, self.run, self.device = recipe, run, device
-        self.cache: Cache = prepared.cache
-        self.net: Lite0 = prepared.net
+    def __init__(self, recipe: Recipe, run: Path, prepared: Prepared, device: torch.device,
+                 processes: Processes | None = None) -> None:
+        self.recipe, self.run, self.device, self.prepared = recipe, run, device, prepared
+        self.processes = processes or Processes()
         torch.manual_seed(recipe.seed)
-        self.model = Bottleneck(recipe).to(device, memory_format=torch.channels_last)
-        self.optimizer = torch.optim.AdamW(self._groups(), weight_decay=1e-4)
-        self.control = Control()
-        self.step = 0
+        self.method = build_method(recipe, prepared.backbones)
+        self.model = self.method.model
+        self._set_statistics()
+        self.method.to(device, memory_format=torch.channels_last)
+        self.stage_index, self.step = 0, 0
+        self.optimizer: torch.optim.Optimizer | None = None
         self.path = run / "checkpoint.pt"
         if self.path.exists():
             self._load()
         else:
-            self._set_target_statistics()
+            self._initialise()
 
-    def _groups(self) -> list[dict]:
-        fast = [*self.model.prior.parameters(), *self.model.log_gain.parameters()]
-        slow = [*self.model.head.parameters(), *self.model.decoder.parameters()]
-        return [{"params": slow, "factor": 1.0},
-                {"params": fast, "factor": PRIOR_LR, "weight_decay": 0.0}]
+    @property
+    def steps_done(self) -> int:
+        """Steps of all stages so far."""
+        return self.step + sum(stage.steps for stage in self.recipe.stages[:self.stage_index])
 
-    def _set_target_statistics(self) -> None:
-        rows = self.cache.training_rows()
-        target = self.cache.read(rows[:: max(1, len(rows) // 1024)], self.device).target
-        std, mean = torch.std_mean(target, (0, 2, 3), keepdim=True)
-        self.model.target_mean.copy_(mean)
-        self.model.target_std.copy_(std)
+    def _set_statistics(self) -> None:
+        rows = self.prepared.views.training_rows()
+        rows = rows[:: max(1, len(rows) // 1024)]
+        for name, targets in self.prepared.targets.items():
+            self.model.set_statistics(name, targets.read(rows, torch.device("cpu")).features)
+
+    def _initialise(self) -> None:
+        """Lets the method look at some training pictures before the first step."""
+        rows = self.prepared.views.training_rows()
+        rows = rows[:: max(1, len(rows) // 64)][:64]
+        self.method.initialise(self.prepared.batch(rows, self.device).pictures)
+
+    def _begin_stage(self, stage: Stage) -> None:
+        """Sets what learns in this stage, and a fresh optimiser for it."""
+        if "tail" in stage.train:
+            for tail in self.model.tails.values():
+                tail.thaw()
+        groups = {"encoder": (self.model.encoder, 1.0), "decoder": (self.model.decoders, 1.0),
+                  "quantiser": (self.model.quantiser, PRIOR_FACTOR),
+                  "tail": (self.model.tails, TAIL_FACTOR), "exit": (self.model.exits, 1.0)}
+        learning = {*stage.train, *(["quantiser"] if "encoder" in stage.train else [])}
+        parts = []
+        for name, (module, factor) in groups.items():
+            parameters = list(module.parameters())
+            for parameter in parameters:
+                parameter.requires_grad_(name in learning)
+            if parameters and name in learning:
+                decay = {"weight_decay": 0.0} if name == "quantiser" else {}
+                parts.append({"params": parameters, "factor": factor, **decay})
+        self.optimizer = torch.optim.AdamW(parts, weight_decay=1e-4)
 
     def _load(self) -> None:
         state = torch.load(self.path, map_location=self.device, weights_only=True)
-        self.model.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.control.log_weight = state["control"]
-        self.step = state["step"]
+        self.stage_index, self.step = state["stage"], state["step"]
+        if self.stage_index < len(self.recipe.stages):
+            self._begin_stage(self.recipe.stages[self.stage_index])
+        self.model.load(state["model"])
+        self.method.to(self.device, memory_format=torch.channels_last)
+        if state["optimizer"] is not None and self.optimizer is not None:
+            self.optimizer.load_state_dict(state["optimizer"])
+        self.method.control.log_weight = state["control"]
 
     def save(self) -> None:
         """Writes the checkpoint so that a crash leaves the old or the new one."""
+        if not self.processes.first:
+            return
+        state = {name: value for name, value in self.model.state_dict().items()
+                 if ".frozen." not in name}
         temporary = self.path.with_suffix(".part")
-        torch.save({"model": self.model.state_dict(), "optimizer": self.optimizer.state_dict(),
-                    "control": self.control.log_weight, "step": self.step}, temporary)
+        torch.save({"model": state, "stage": self.stage_index, "step": self.step,
+                    "optimizer": self.optimizer.state_dict() if self.optimizer else None,
+                    "control": self.method.control.log_weight}, temporary)
         temporary.replace(self.path)
 
-    def _rows_of_step(self, rows: np.ndarray, batch: int, step: int) -> np.ndarray:
-        rng = np.random.default_rng((self.recipe.seed, step))
-        return rows[rng.choice(len(rows), min(batch, len(rows)), replace=False)]
+    def _batch(self, rows: np.ndarray, stage: Stage, step: int) -> Batch:
+        """This process's share of a step's pictures."""
+        rng = np.random.default_rng((self.recipe.seed, self.stage_index, step))
+        chosen = rows[rng.choice(len(rows), min(stage.batch, len(rows)), replace=False)]
+        return self.prepared.batch(self.processes.share(chosen), self.device)
 
-    def _losses(self, rows: Rows, stage: Stage, step: int) -> tuple[Tensor, dict[str, float]]:
-        """The loss of one batch and what to log; half of the batch goes through each rate."""
-        total, log = torch.zeros((), device=self.device), {}
-        wanted = self.model.normalised(rows.target)
-        for share in self.recipe.widths:
-            width = width_name(share)
-            rates = [rate for rate in self.recipe.rates if rate.width == share]
-            with torch.autocast(self.device.type, torch.bfloat16):
-                latent = self.model.head(rows.trunk[trunk_name(share)], width)
-            parts = []
-            for rate, part in zip(rates, latent.float().chunk(len(rates))):
-                restored, bits = self.model.quantise(part, rate.key)
-                parts.append(restored)
-                total = total + self.control.weight(rate.key) * bits.mean() / SCALE_BITS
-                log[f"{rate.key}.bytes"] = bits.mean().item() / 8
-            with torch.autocast(self.device.type, torch.bfloat16):
-                decoded = self.model.decoder[width](torch.cat(parts))
-            error = F.mse_loss(decoded.float(), wanted)
-            total = total + error
-            log[f"{width}.mse"] = error.item()
-            if stage.kl:
-                with torch.autocast(self.device.type, torch.bfloat16):
-                    logits = self.net.tail(self.model.restored(decoded), TARGET_BLOCKS)
-                kl = divergence(logits.float(), rows.logits)
-                total = total + stage.kl * kl
-                log[f"{width}.kl"] = kl.item()
-        for rate in self.recipe.rates:
-            self.control.update(rate.key, log[f"{rate.key}.bytes"],
-                                target_bytes(rate, stage, step))
-        return total, log
+    def _train_step(self, wrapped: nn.Module, batch: Batch, stage: Stage) -> tuple[Tensor, dict]:
+        torch.manual_seed((self.recipe.seed * 1_000_003 + self.stage_index * 100_003 + self.step)
+                          * self.processes.count + self.processes.rank)
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate(stage, self.step) * group["factor"]
+        loss, log = wrapped(batch, stage, self.step)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.method.parameters(), CLIP)
+        self.optimizer.step()
+        return loss, log
 
-    def _train_stage(self, stage: Stage, first: int) -> None:
-        """Runs the stage whose first step has the number `first`."""
-        rows = self.cache.training_rows()
-        self.model.train()
-        with (tqdm(total=stage.steps, initial=self.step - first, desc=stage.name) as bar,
+    def _train_stage(self, stage: Stage) -> None:
+        if self.step == 0:
+            self._begin_stage(stage)
+        rows = self.prepared.views.training_rows()
+        self.method.to(self.device, memory_format=torch.channels_last)
+        self.method.train()
+        wrapped: nn.Module = self.method
+        if self.processes.count > 1:
+            # Buffers are frozen weights, and running statistics that training does not read.
+            wrapped = DistributedDataParallel(self.method, find_unused_parameters=True,
+                                              forward_sync_buffers=False)
+        with (tqdm(total=stage.steps, initial=self.step, desc=stage.name, mininterval=5,
+                   disable=not self.processes.first) as bar,
               (self.run / "log.jsonl").open("a") as out, ThreadPoolExecutor(1) as pool):
-            def read(step: int):
-                return pool.submit(self.cache.read, self._rows_of_step(rows, stage.batch, step),
-                                   self.device)
-            pending = read(self.step)
-            while self.step < first + stage.steps:
-                batch, pending = pending.result(), read(self.step + 1)
-                torch.manual_seed(self.recipe.seed * 1_000_003 + self.step)
-                for group in self.optimizer.param_groups:
-                    group["lr"] = learning_rate(stage, self.step - first) * group["factor"]
-                loss, log = self._losses(batch, stage, self.step - first)
-                self.optimizer.zero_grad(set_to_none=True)
-                loss.backward()
-                torch.nn.utils.clip_grad_norm_(self.model.parameters(), 5.0)
-                self.optimizer.step()
+            pending = pool.submit(self._batch, rows, stage, self.step)
+            while self.step < stage.steps:
+                batch = pending.result()
+                pending = pool.submit(self._batch, rows, stage, self.step + 1)
+                loss, log = self._train_step(wrapped, batch, stage)
                 self.step += 1
                 bar.update()
-                if self.step % LOG_EVERY == 0:
-                    out.write(json.dumps({"step": self.step, "loss": loss.item(), **log}) + "\n")
+                if self.step % LOG_EVERY == 0 and self.processes.first:
+                    out.write(json.dumps({"stage": stage.name, "step": self.step,
+                                          "loss": loss.item(), **log}) + "\n")
                     out.flush()
                     bar.set_postfix(loss=f"{loss.item():.3f}")
                 if self.step % SAVE_EVERY == 0:
                     self.save()
+        self.stage_index, self.step, self.optimizer = self.stage_index + 1, 0, None
         self.save()
 
     def held_out(self) -> dict[str, dict[str, float]]:
         """Figures on pictures that training never sees."""
-        return held_out_figures(self.model, self.net, self.recipe, self.cache, self.device)
+        return held_out_figures(self.method, self.prepared, self.device)
 
     def fit(self) -> None:
         """All stages, from wherever the checkpoint stands."""
-        first = 0
-        for stage in self.recipe.stages:
-            if self.step < first + stage.steps:
-                self._train_stage(stage, first)
-                print(json.dumps({"stage": stage.name, "held_out": self.held_out()}))
-            first += stage.steps
+        while self.stage_index < len(self.recipe.stages):
+            stage = self.recipe.stages[self.stage_index]
+            self._train_stage(stage)
+            if self.processes.first:
+                print(json.dumps({"stage": stage.name, "held_out": self.held_out()}), flush=True)

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from .backbone import same_pad
+from .net import Pad, same_pad
 
 Range = tuple[int, int]
 Pair = tuple[int, int]
@@ -34,35 +34,40 @@ class Graph:
         self.shapes.append(shape)
         return len(self.nodes)
 
-    def _window(self, value: int, kernel: Pair, stride: int) -> tuple[list[int], int, int]:
-        """SAME padding [top, bottom, left, right] and the output's height and width."""
+    def _window(self, value: int, kernel: Pair, stride: int | Pair,
+                pad: Pad | None) -> tuple[dict[str, list[int]], int, int]:
+        """The window's members, with SAME padding unless given, and the output's height, width."""
         h, w, _ = self.shapes[value]
-        pad = [*same_pad(h, kernel[0], stride), *same_pad(w, kernel[1], stride)]
-        return pad, -(-h // stride), -(-w // stride)
+        down, right = (stride, stride) if isinstance(stride, int) else stride
+        pad = pad or (*same_pad(h, kernel[0], down), *same_pad(w, kernel[1], right))
+        return ({"stride": [down, right], "pad": list(pad)},
+                (h + pad[0] + pad[1] - kernel[0]) // down + 1,
+                (w + pad[2] + pad[3] - kernel[1]) // right + 1)
 
-    def conv(self, value: int, weight: str, stride: int = 1, out: Range | None = None,
+    def conv(self, value: int, weight: str, stride: int | Pair = 1, out: Range | None = None,
              inch: Range | None = None, scale: str | None = None, bias: str | None = None,
-             act: str = "none") -> int:
-        """Dense convolution with SAME padding; weight [out, kh, kw, in]."""
+             act: str = "none", pad: Pad | None = None) -> int:
+        """Dense convolution; weight [out, kh, kw, in], of which `out` and `inch` are used."""
         outputs, kh, kw, inputs = self.tensors[weight].shape
         outputs = out[1] - out[0] if out else outputs
         inputs = inch[1] - inch[0] if inch else inputs
-        pad, h, w = self._window(value, (kh, kw), stride)
+        window, h, w = self._window(value, (kh, kw), stride, pad)
         self.macs += h * w * outputs * inputs * kh * kw
         return self._add("conv", [value], (h, w, outputs), weight=weight,
                          out=list(out) if out else None, inch=list(inch) if inch else None,
-                         scale=scale, bias=bias, stride=[stride, stride], pad=pad, act=act)
+                         scale=scale, bias=bias, **window, act=act)
 
-    def dwconv(self, value: int, weight: str, stride: int = 1, channels: Range | None = None,
-               scale: str | None = None, bias: str | None = None, act: str = "none") -> int:
-        """Depthwise convolution with SAME padding; weight [kh, kw, channels]."""
+    def dwconv(self, value: int, weight: str, stride: int | Pair = 1,
+               channels: Range | None = None, scale: str | None = None, bias: str | None = None,
+               act: str = "none", pad: Pad | None = None) -> int:
+        """Depthwise convolution; weight [kh, kw, channels], of which `channels` are used."""
         kh, kw, count = self.tensors[weight].shape
         count = channels[1] - channels[0] if channels else count
-        pad, h, w = self._window(value, (kh, kw), stride)
+        window, h, w = self._window(value, (kh, kw), stride, pad)
         self.macs += h * w * count * kh * kw
         return self._add("dwconv", [value], (h, w, count), weight=weight,
                          channels=list(channels) if channels else None,
-                         scale=scale, bias=bias, stride=[stride, stride], pad=pad, act=act)
+                         scale=scale, bias=bias, **window, act=act)
 
     def linear(self, value: int, weight: str, scale: str | None = None, bias: str | None = None,
                act: str = "none") -> int:
@@ -84,11 +89,12 @@ class Graph:
         """x * scale + bias for each channel."""
         return self._add("affine", [value], self.shapes[value], scale=scale, bias=bias)
 
-    def pool(self, value: int, op: str, kernel: int, stride: int) -> int:
-        """avgpool or maxpool with SAME padding, which does not count."""
-        pad, h, w = self._window(value, (kernel, kernel), stride)
-        return self._add(op, [value], (h, w, self.shapes[value][2]), kernel=[kernel, kernel],
-                         stride=[stride, stride], pad=pad)
+    def pool(self, value: int, op: str, kernel: int | Pair, stride: int | Pair,
+             pad: Pad | None = None) -> int:
+        """avgpool or maxpool; padding does not count."""
+        size = (kernel, kernel) if isinstance(kernel, int) else kernel
+        window, h, w = self._window(value, size, stride, pad)
+        return self._add(op, [value], (h, w, self.shapes[value][2]), kernel=list(size), **window)
 
     def global_avgpool(self, value: int) -> int:
         """Mean over all positions: 1x1xC."""

@@ -4,34 +4,37 @@ from __future__ import annotations
 
 import torch
 
-from .backbone import Lite0
-from .bottleneck import Bottleneck
-from .cache import TARGET_BLOCKS, Cache
-from .recipe import Recipe, trunk_name, width_name
+from .methods import Method
+from .prepare import Prepared
 
 BATCH = 64
 
 
 @torch.no_grad()
-def held_out_figures(model: Bottleneck, net: Lite0, recipe: Recipe, cache: Cache,
+def held_out_figures(method: Method, prepared: Prepared,
                      device: torch.device) -> dict[str, dict[str, float]]:
-    """By rate: mean payload in bytes, feature error, and top-1 agreement with the teacher."""
-    model.eval()
-    rows = cache.held_out_rows()
-    sums = {rate.key: {"bytes": 0.0, "mse": 0.0, "agreement": 0.0} for rate in recipe.rates}
+    """By variant, tier, backbone: bytes of payload, KL divergence, agreement with the teacher."""
+    method.eval()
+    model, rows = method.model, prepared.views.held_out_rows()
+    tiers = [rate.name for rate in method.recipe.rates] or ["only"]
+    sums: dict[str, dict[str, float]] = {}
     for start in range(0, len(rows), BATCH):
-        batch = cache.read(rows[start:start + BATCH], device)
-        wanted, teacher = model.normalised(batch.target), batch.logits.argmax(1)
-        for rate in recipe.rates:
-            width = width_name(rate.width)
-            latent = model.head(batch.trunk[trunk_name(rate.width)], width)
-            restored, bits = model.quantise(latent, rate.key)
+        batch = prepared.batch(rows[start:start + BATCH], device)
+        for variant in method.recipe.coder.variants:
             with torch.autocast(device.type, torch.bfloat16):
-                decoded = model.decoder[width](restored)
-                logits = net.tail(model.restored(decoded), TARGET_BLOCKS)
-            error = (decoded.float() - wanted).square().mean((1, 2, 3))
-            for name, value in (("bytes", bits / 8), ("mse", error),
-                                ("agreement", (logits.argmax(1) == teacher).float())):
-                sums[rate.key][name] += value.sum().item()
-    return {key: {name: round(value / len(rows), 4) for name, value in figures.items()}
-            for key, figures in sums.items()}
+                latent = model.encoder(batch.pictures, variant)
+            for tier, name in enumerate(tiers):
+                restored, bits = model.quantiser(latent.float(), variant, tier)
+                for backbone, target in batch.targets.items():
+                    with torch.autocast(device.type, torch.bfloat16):
+                        decoded = model.decoders[backbone](restored, variant)
+                        logits = model.logits(backbone, decoded).float()
+                    log_p, log_q = logits.log_softmax(1), target.logits.log_softmax(1)
+                    row = sums.setdefault(f"{variant}-{name}/{backbone}",
+                                          {"bytes": 0.0, "kl": 0.0, "agreement": 0.0})
+                    row["bytes"] += bits.sum().item() / 8
+                    row["kl"] += (log_q.exp() * (log_q - log_p)).sum().item()
+                    row["agreement"] += float((logits.argmax(1) == target.logits.argmax(1)).sum())
+    method.train()
+    return {key: {name: round(value / len(rows), 4) for name, value in row.items()}
+            for key, row in sums.items()}

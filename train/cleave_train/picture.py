@@ -11,16 +11,24 @@ from PIL import Image, ImageOps
 FILTERS = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILINEAR}
 
 
+Level = float | tuple[float, float, float]  # of all channels, or of red, green and blue
+
+
 @dataclass(frozen=True)
 class InputSpec:
-    """What the network wants to see; written to the bundle as `input`."""
+    """What the network wants to see: (pixel - mean) / scale; written to the bundle as `input`."""
 
     width: int = 224
     height: int = 224
     resize_shorter: int = 256
     filter: str = "bicubic"
-    mean: float = 127.0
-    scale: float = 128.0
+    mean: Level = 127.0
+    scale: Level = 128.0
+
+
+def by_channel(level: Level) -> list[float]:
+    """A level of each channel."""
+    return list(level) if isinstance(level, tuple) else [level] * 3
 
 
 class PictureError(ValueError):

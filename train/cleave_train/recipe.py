@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from .picture import InputSpec
 
@@ -13,92 +14,144 @@ from .picture import InputSpec
 class Photos:
     """Which pictures are used and how many views of each are cached."""
 
-    exclude: tuple[str, ...]
     held_out: int
     views: int
-    trunk_fit: int
+    exclude: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
-class Bottleneck:
-    """Channels of the trained parts; `narrow` is the share that the quarter width uses."""
+class BackboneSpec:
+    """A backbone, and the mark of the value that a decoder restores.
 
-    mid: int
+    `name` is a built-in one or "package.module:callable", which is called with `kwargs`. `weights`
+    is the file of its state, `classifier` that of a last layer for other classes.
+    """
+
+    name: str
+    cut: str
+    weights: str = ""
+    classifier: str = ""
+    kwargs: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def label(self) -> str:
+        """The name without its module."""
+        return self.name.rpartition(":")[2]
+
+
+@dataclass(frozen=True)
+class LayerSpec:
+    """One layer of an encoder; `channels` by variant, in the order of the variants.
+
+    Of an inverted residual block they are the hidden ones, and every variant has all `outputs`.
+    """
+
+    kind: str
+    kernel: int
+    stride: int = 1
+    channels: tuple[int, ...] = ()
+    outputs: int = 0
+
+
+@dataclass(frozen=True)
+class Coder:
+    """Shape of what is trained: variants, encoder layers, latent channels, decoder."""
+
+    variants: tuple[str, ...]
+    layers: tuple[LayerSpec, ...]
     latent: int
-    narrow: float
     decoder_channels: int
     decoder_blocks: int
 
 
 @dataclass(frozen=True)
 class Rate:
-    """One (width, rate) pair: mean payload target in bytes and the gain to start from."""
+    """One rate tier: mean payload target in bytes and the gain to start from."""
 
-    width: float
     name: str
     bytes: float
     gain: float
 
-    @property
-    def key(self) -> str:
-        """Name of its parameters and prior, such as w100-high."""
-        return f"{width_name(self.width)}-{self.name}"
-
 
 @dataclass(frozen=True)
 class Stage:
-    """One phase of training; `kl` weighs the divergence to the teacher."""
+    """One phase of training.
+
+    `distortion` weighs the features' error, `kl` the divergence to the teacher, `saliency` how much
+    salient positions count beyond the others. `train` names what learns: encoder, decoder, tail,
+    exit.
+    """
 
     name: str
     steps: int
     batch: int
     lr: float
-    warmup: int
-    rate_ramp: int
-    kl: float
+    warmup: int = 0
+    rate_ramp: int = 0
+    distortion: float = 1.0
+    kl: float = 0.0
+    saliency: float = 0.0
+    train: tuple[str, ...] = ("encoder", "decoder")
+
+
+@dataclass(frozen=True)
+class PointSpec:
+    """A split operating point to export: a variant at a tier, or at what tier meets `bytes`.
+
+    Tier 1.5 lies halfway between tiers 1 and 2; `bytes` is the mean frame on held-out pictures.
+    Where not given, `codec` (rans, or u8zstd, which has no tiers) is the method's and `backbone`
+    the first one.
+    """
+
+    id: str
+    variant: str
+    tier: float = 0.0
+    bytes: float | None = None
+    codec: str = ""
+    backbone: str = ""
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """A whole run."""
+    """A whole run; `options` are the method's own, without `points` all there are get exported."""
 
     name: str
     version: str
     seed: int
+    method: str
     input: InputSpec
     photos: Photos
-    bottleneck: Bottleneck
+    backbones: tuple[BackboneSpec, ...]
+    coder: Coder
     rates: tuple[Rate, ...]
     stages: tuple[Stage, ...]
-
-    @property
-    def widths(self) -> list[float]:
-        """Widths in ascending order."""
-        return sorted({rate.width for rate in self.rates})
+    points: tuple[PointSpec, ...] = ()
+    options: dict[str, Any] = field(default_factory=dict)
 
 
-def width_name(width: float) -> str:
-    """0.25 -> w25."""
-    return f"w{round(width * 100)}"
+def _tuples(table: dict[str, Any]) -> dict[str, Any]:
+    return {key: tuple(value) if isinstance(value, list) else value
+            for key, value in table.items()}
 
 
-def trunk_name(width: float) -> str:
-    """Which of the two frozen trunks this width uses."""
-    return "full" if width == 1.0 else "narrow"
+def parse_recipe(doc: dict[str, Any]) -> Recipe:
+    """A recipe from its TOML document; unknown or missing keys are errors."""
+    coder = dict(doc["coder"])
+    layers = tuple(LayerSpec(**_tuples(layer)) for layer in coder.pop("layers"))
+    return Recipe(
+        name=doc["name"], version=doc["version"], seed=doc["seed"], method=doc["method"],
+        input=InputSpec(**_tuples(doc["input"])),
+        photos=Photos(**_tuples(doc["photos"])),
+        backbones=tuple(BackboneSpec(**backbone) for backbone in doc["backbone"]),
+        coder=Coder(layers=layers, **_tuples(coder)),
+        rates=tuple(Rate(**rate) for rate in doc.get("rate", [])),
+        stages=tuple(Stage(**_tuples(stage)) for stage in doc["stage"]),
+        points=tuple(PointSpec(**point) for point in doc.get("point", [])),
+        options=doc.get("options", {}),
+    )
 
 
 def load_recipe(path: Path) -> Recipe:
-    """Reads a TOML recipe; unknown or missing keys are errors."""
+    """Reads a TOML recipe."""
     with path.open("rb") as file:
-        doc = tomllib.load(file)
-    photos = doc["photos"]
-    return Recipe(
-        name=doc["name"],
-        version=doc["version"],
-        seed=doc["seed"],
-        input=InputSpec(**doc["input"]),
-        photos=Photos(**{**photos, "exclude": tuple(photos["exclude"])}),
-        bottleneck=Bottleneck(**doc["bottleneck"]),
-        rates=tuple(Rate(**rate) for rate in doc["rate"]),
-        stages=tuple(Stage(**stage) for stage in doc["stage"]),
-    )
+        return parse_recipe(tomllib.load(file))

@@ -1,4 +1,4 @@
-/* cleave-eval: one operating point of a bundle over many JPEG files. */
+/* cleave-eval: operating points of a bundle over many picture files. */
 #include <errno.h>
 #include <jansson.h>
 #include <stdio.h>
@@ -8,16 +8,17 @@
 #include "api/frame.h"
 #include "api/limits.h"
 #include "nn/nn.h"
+#include "ppm.h"
 
 enum { TOP = 5 };
 
-/* All that a picture needs, so that the loop allocates only for its JPEG. */
+/* All that a picture needs, so that the loop allocates only for its file. */
 struct evaluation {
     struct nn_model *model;
     struct nn_context *context;
-    uint16_t index; /* of the point */
-    const struct api_point *point;
-    uint8_t *pixels, *frame;
+    uint16_t points[API_LIMIT_POINTS]; /* indices */
+    uint16_t point_count;
+    uint8_t *pixels, *frame; /* buffers serve the largest of the points */
     size_t frame_capacity;
     float *latent, *restored, *probabilities;
 };
@@ -57,29 +58,29 @@ out:
 }
 
 /* Head, frame, and everything that a server does with it. */
-static enum api_status run_split(struct evaluation *run, size_t *frame_bytes,
-                                 struct api_error *error)
+static enum api_status run_split(struct evaluation *run, uint16_t index,
+                                 size_t *frame_bytes, struct api_error *error)
 {
+    const struct api_point *point = nn_model_point(run->model, index);
     struct api_frame frame = {
         .fingerprint = nn_model_fingerprint(run->model),
-        .point = run->index,
-        .codec = (uint8_t)run->point->codec,
-        .channels = run->point->latent_channels,
-        .height = run->point->latent_height,
-        .width = run->point->latent_width,
+        .point = index,
+        .codec = (uint8_t)point->codec,
+        .channels = point->latent_channels,
+        .height = point->latent_height,
+        .width = point->latent_width,
         .payload = run->frame + API_FRAME_HEADER_BYTES,
     };
     struct api_frame seen;
     size_t payload_bytes, bytes;
     enum api_status status =
-        nn_run_head(run->context, run->index, run->pixels, run->latent);
+        nn_run_head(run->context, index, run->pixels, run->latent);
 
     if (status != API_OK)
         return api_fail(error, status, "cannot run the head");
-    status = nn_latent_encode(run->context, run->index, run->latent,
-                              run->frame + API_FRAME_HEADER_BYTES,
-                              run->frame_capacity - API_FRAME_HEADER_BYTES,
-                              &payload_bytes);
+    status = nn_latent_encode(
+        run->context, index, run->latent, run->frame + API_FRAME_HEADER_BYTES,
+        run->frame_capacity - API_FRAME_HEADER_BYTES, &payload_bytes);
     if (status != API_OK)
         return api_fail(error, status, "cannot encode the latent");
     frame.payload_bytes = (uint32_t)payload_bytes;
@@ -89,43 +90,53 @@ static enum api_status run_split(struct evaluation *run, size_t *frame_bytes,
     status = api_frame_read(run->frame, bytes, &seen, error);
     if (status != API_OK)
         return status;
-    status = nn_latent_decode(run->context, run->index, seen.payload,
+    status = nn_latent_decode(run->context, index, seen.payload,
                               seen.payload_bytes, run->restored, error);
     if (status != API_OK)
         return status;
-    status = nn_run_tail(run->context, run->index, run->restored,
-                         run->probabilities);
+    status =
+        nn_run_tail(run->context, index, run->restored, run->probabilities);
     if (status != API_OK)
         return api_fail(error, status, "cannot run the tail");
     *frame_bytes = bytes;
     return API_OK;
 }
 
-static enum api_status run_file(struct evaluation *run, const char *path,
-                                size_t *frame_bytes, struct api_error *error)
+/* One point on run->pixels, which came from a file of `file_bytes`. */
+static enum api_status run_point(struct evaluation *run, uint16_t index,
+                                 size_t file_bytes, size_t *frame_bytes,
+                                 struct api_error *error)
 {
-    uint8_t *jpeg = NULL;
-    size_t jpeg_bytes = 0, bytes = 0;
-    enum api_status status = read_file(path, &jpeg, &jpeg_bytes, error);
+    enum api_point_kind kind = nn_model_point(run->model, index)->kind;
+    enum api_status status;
+
+    if (kind == API_POINT_SPLIT)
+        return run_split(run, index, frame_bytes, error);
+    status = nn_run_full(run->context, index, run->pixels, run->probabilities);
+    if (status != API_OK)
+        return api_fail(error, status, "cannot run the whole network");
+    *frame_bytes = kind == API_POINT_OFFLOAD ? file_bytes : 0;
+    return API_OK;
+}
+
+/* A JPEG as the product reads it, or a PPM whose pixels are taken as they
+ * are: what another codec made of a picture, for comparison. */
+static enum api_status read_picture(struct evaluation *run, const char *path,
+                                    size_t *file_bytes, struct api_error *error)
+{
+    const struct nn_input *input = nn_model_input(run->model);
+    uint8_t *bytes = NULL;
+    size_t count = 0;
+    enum api_status status = read_file(path, &bytes, &count, error);
 
     if (status != API_OK)
         return status;
-    status = nn_picture_from_jpeg(nn_model_input(run->model), jpeg, jpeg_bytes,
-                                  run->pixels, error);
-    if (status != API_OK)
-        goto out;
-    if (run->point->kind == API_POINT_SPLIT) {
-        status = run_split(run, &bytes, error);
-    } else {
-        status = nn_run_full(run->context, run->pixels, run->probabilities);
-        if (status != API_OK)
-            api_fail(error, status, "cannot run the whole network");
-        bytes = run->point->kind == API_POINT_OFFLOAD ? jpeg_bytes : 0;
-    }
-    if (status == API_OK)
-        *frame_bytes = bytes;
-out:
-    free(jpeg);
+    if (ppm_recognise(bytes, count))
+        status = ppm_read(input, bytes, count, run->pixels, error);
+    else
+        status = nn_picture_from_jpeg(input, bytes, count, run->pixels, error);
+    free(bytes);
+    *file_bytes = count;
     return status;
 }
 
@@ -141,9 +152,8 @@ static json_t *answer(const struct evaluation *run, size_t frame_bytes)
         json_array_append_new(probabilities,
                               json_real((double)top[i].probability));
     }
-    return json_pack("{s:s, s:I, s:o, s:o}", "point", run->point->id,
-                     "frame_bytes", (json_int_t)frame_bytes, "top", indices,
-                     "probability", probabilities);
+    return json_pack("{s:I, s:o, s:o}", "frame_bytes", (json_int_t)frame_bytes,
+                     "top", indices, "probability", probabilities);
 }
 
 /* A name that is no UTF-8 cannot stand in JSON: its odd bytes become '?'. */
@@ -163,10 +173,12 @@ static json_t *file_name(const char *path)
     return name;
 }
 
-/* Takes `answer`, which may be NULL after a failed allocation. */
-static int print_line(const char *path, json_t *answer)
+/* Takes `answer`, which may be NULL after a failed allocation; without a
+ * point the line speaks of the whole file. */
+static int print_line(const char *path, const char *point, json_t *answer)
 {
-    json_t *line = json_pack("{s:o}", "file", file_name(path));
+    json_t *line =
+        json_pack("{s:o, s:s*}", "file", file_name(path), "point", point);
     int failed =
         !line || !answer || json_object_update(line, answer) != 0 ||
         json_dumpf(line, stdout, JSON_COMPACT | JSON_REAL_PRECISION(9)) != 0 ||
@@ -174,6 +186,30 @@ static int print_line(const char *path, json_t *answer)
 
     json_decref(answer);
     json_decref(line);
+    return failed;
+}
+
+/* One line for each point; a single one if the picture cannot be read. */
+static int run_file(struct evaluation *run, const char *path)
+{
+    struct api_error error = {0};
+    size_t file_bytes = 0;
+    int failed = 0;
+
+    if (read_picture(run, path, &file_bytes, &error) != API_OK)
+        return print_line(path, NULL, json_pack("{s:s}", "error", error.text));
+    for (uint16_t i = 0; !failed && i < run->point_count; i++) {
+        const char *point = nn_model_point(run->model, run->points[i])->id;
+        size_t frame_bytes = 0;
+        json_t *line;
+
+        if (run_point(run, run->points[i], file_bytes, &frame_bytes, &error) ==
+            API_OK)
+            line = answer(run, frame_bytes);
+        else
+            line = json_pack("{s:s}", "error", error.text);
+        failed = print_line(path, point, line);
+    }
     return failed;
 }
 
@@ -185,19 +221,10 @@ static int run_all(struct evaluation *run)
     int failed = 0;
 
     while (!failed && (length = getline(&path, &capacity, stdin)) >= 0) {
-        struct api_error error = {0};
-        size_t frame_bytes = 0;
-        json_t *line;
-
         if (length && path[length - 1] == '\n')
             path[--length] = '\0';
-        if (!length)
-            continue;
-        if (run_file(run, path, &frame_bytes, &error) == API_OK)
-            line = answer(run, frame_bytes);
-        else
-            line = json_pack("{s:s}", "error", error.text);
-        failed = print_line(path, line);
+        if (length)
+            failed = run_file(run, path);
     }
     free(path);
     if (failed)
@@ -205,32 +232,41 @@ static int run_all(struct evaluation *run)
     return failed;
 }
 
+/* Opens the bundle and finds the points by name. */
 static enum api_status prepare(struct evaluation *run, const char *path,
-                               const char *point, struct api_error *error)
+                               char **names, int count, struct api_error *error)
 {
     const struct nn_input *input;
-    size_t latent_floats;
-    int index;
+    size_t latent_floats = 0, bound = 0;
     enum api_status status = nn_model_open(path, &run->model, error);
 
     if (status != API_OK)
         return status;
-    index = nn_model_point_find(run->model, point);
-    if (index < 0)
-        return api_fail(error, API_NOT_FOUND, "no operating point %s", point);
-    run->index = (uint16_t)index;
-    run->point = nn_model_point(run->model, run->index);
+    if (count > (int)API_LIMIT_POINTS)
+        return api_fail(error, API_USAGE, "more than %u points",
+                        API_LIMIT_POINTS);
+    for (int i = 0; i < count; i++) {
+        int index = nn_model_point_find(run->model, names[i]);
+        uint16_t point = (uint16_t)index;
+
+        if (index < 0)
+            return api_fail(error, API_NOT_FOUND, "no operating point %s",
+                            names[i]);
+        run->points[run->point_count++] = point;
+        if (nn_latent_values(run->model, point) > latent_floats)
+            latent_floats = nn_latent_values(run->model, point);
+        if (nn_latent_bound(run->model, point) > bound)
+            bound = nn_latent_bound(run->model, point);
+    }
     status = nn_context_open(run->model, &run->context, error);
     if (status != API_OK)
         return status;
     input = nn_model_input(run->model);
-    latent_floats = nn_latent_values(run->model, run->index) + 1;
-    run->frame_capacity =
-        API_FRAME_HEADER_BYTES + nn_latent_bound(run->model, run->index);
+    run->frame_capacity = API_FRAME_HEADER_BYTES + bound;
     run->pixels = malloc((size_t)input->height * input->width * 3);
     run->frame = malloc(run->frame_capacity);
-    run->latent = malloc(latent_floats * sizeof(float));
-    run->restored = malloc(latent_floats * sizeof(float));
+    run->latent = malloc((latent_floats + 1) * sizeof(float));
+    run->restored = malloc((latent_floats + 1) * sizeof(float));
     run->probabilities =
         malloc(nn_model_class_count(run->model) * sizeof(float));
     if (!run->pixels || !run->frame || !run->latent || !run->restored ||
@@ -245,11 +281,12 @@ int main(int argc, char **argv)
     struct api_error error = {0};
     int code;
 
-    if (argc != 3) {
-        fprintf(stderr, "usage: cleave-eval BUNDLE POINT < list-of-jpegs\n");
+    if (argc < 3) {
+        fprintf(stderr,
+                "usage: cleave-eval BUNDLE POINT... < list-of-pictures\n");
         return api_status_exit(API_USAGE);
     }
-    if (prepare(&run, argv[1], argv[2], &error) != API_OK) {
+    if (prepare(&run, argv[1], argv + 2, argc - 2, &error) != API_OK) {
         fprintf(stderr, "cleave-eval: %s\n", error.text);
         code = api_status_exit(error.status);
     } else {

@@ -1,0 +1,43 @@
+"""What PyTorch makes of every point of a bundle, to hold against the C engine's answers."""
+
+from __future__ import annotations
+
+import numpy as np
+from tqdm import tqdm
+
+from .bundle import Bundle
+from .engine import Answers
+from .photos import Photo
+from .picture import InputSpec, load_pixels
+from .reference import Reference
+
+BATCH = 50
+
+
+def reference_answers(bundle: Bundle, photos: list[Photo]) -> dict[str, Answers]:
+    """Every point through PyTorch; rANS frame sizes are ideal code lengths, other codecs' -1."""
+    reference, spec = Reference(bundle), bundle.document["input"]
+    view = InputSpec(spec["width"], spec["height"], spec["resize_shorter"], spec["filter"])
+    points = bundle.document["points"]
+    parts: dict[str, list[Answers]] = {p["id"]: [] for p in points}
+    for start in tqdm(range(0, len(photos), BATCH), desc="reference", unit="batch"):
+        jpegs = [photo.read() for photo in photos[start:start + BATCH]]
+        x = reference.normalise(np.stack([load_pixels(jpeg, view) for jpeg in jpegs]))
+        ran: dict[str, np.ndarray] = {}
+        for point in points:
+            graph = reference.first_graph(point)
+            if graph not in ran:
+                ran[graph] = reference.run(graph, x)
+            probabilities = reference.finish(point, ran[graph])
+            size = np.zeros(len(jpegs))
+            if point["kind"] == "offload":
+                size = np.array([len(jpeg) for jpeg in jpegs])
+            elif point["kind"] == "split":
+                size = reference.frame_bytes(point, ran[graph]) if point["codec"] == "rans" \
+                    else size - 1
+            parts[point["id"]].append(Answers(
+                np.argsort(-probabilities, axis=1, kind="stable")[:, :5], size,
+                probabilities.max(1)))
+    return {point: Answers(*(np.concatenate([getattr(part, key) for part in given])
+                             for key in ("top", "frame_bytes", "confidence")))
+            for point, given in parts.items()}

@@ -1,0 +1,41 @@
+"""Backbones by name, each as a Network."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from ..net import Network
+from ..picture import InputSpec
+from ..recipe import BackboneSpec
+from .lite import SCALES, load_lite
+from .own import replace_classifier
+from .state import read_state
+from .traced import import_callable, trace_network
+
+
+def load_backbone(spec: BackboneSpec, view: InputSpec) -> Network:
+    """A recipe's backbone for pictures of this size."""
+    state, labels = read_state(Path(spec.weights)) if spec.weights else (None, None)
+    if spec.name in SCALES:
+        net = load_lite(spec.name, view.width, state)
+    elif ":" in spec.name:
+        model = import_callable(spec.name)(**spec.kwargs)
+        if state is not None:
+            model.load_state_dict(state)
+        net = trace_network(model, view.height, view.width)
+    else:
+        raise SystemExit(f"no backbone {spec.name!r}; there are: {', '.join(SCALES)}, and any "
+                         "\"package.module:callable\" that makes a torch module")
+    net.labels = labels
+    if spec.classifier:
+        replace_classifier(net, Path(spec.classifier))
+    return net
+
+
+def identity(spec: BackboneSpec) -> str:
+    """What stands for a backbone's answers: its name, and its files' content where it has any."""
+    parts = [spec.name, *(f"{key}={value}" for key, value in sorted(spec.kwargs.items()))]
+    parts += [hashlib.sha256(Path(file).read_bytes()).hexdigest()
+              for file in (spec.weights, spec.classifier) if file]
+    return " ".join(parts)

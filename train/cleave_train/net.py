@@ -1,0 +1,228 @@
+"""A classification network as the engine runs it: a list of nodes over folded convolutions.
+
+Every backbone is turned into this one form. Value 0 is the picture, node i makes value i + 1, and
+the network can be cut at any value through which everything later passes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+Pad = tuple[int, int, int, int]  # top, bottom, left, right
+
+
+def same_pad(size: int, kernel: int, stride: int) -> tuple[int, int]:
+    """Padding (before, after) with which a convolution yields ceil(size / stride) outputs."""
+    total = max((-(-size // stride) - 1) * stride + kernel - size, 0)
+    return total // 2, total - total // 2
+
+
+def convolve(x: Tensor, weight: Tensor, bias: Tensor | None, stride: tuple[int, int], pad: Pad,
+             groups: int) -> Tensor:
+    """Convolution of x [N,C,H,W] with zero padding that may differ between sides.
+
+    Where it does, both sides get the larger padding of one whole stride more, and the outputs that
+    come of it are cut off: cheaper than a padded copy of a large input. A strided 1x1 convolution
+    is done on the pixels that it reads: oneDNN's backward pass of it in bfloat16, channels last,
+    writes outside its memory.
+    """
+    top, bottom, left, right = pad
+    if weight.shape[2:] == (1, 1) and not any(pad):
+        x, stride = x[:, :, ::stride[0], ::stride[1]], (1, 1)
+    if top == bottom and left == right:
+        return F.conv2d(x, weight, bias, stride, (top, left), 1, groups)
+    height = (x.shape[2] + top + bottom - weight.shape[2]) // stride[0] + 1
+    width = (x.shape[3] + left + right - weight.shape[3]) // stride[1] + 1
+    y = F.conv2d(x, weight, bias, stride, (top + stride[0], left + stride[1]), 1, groups)
+    return y[:, :, 1:height + 1, 1:width + 1]
+
+
+def activate(x: Tensor, act: str) -> Tensor:
+    """One of the engine's activations: none, relu, relu6."""
+    if act == "relu":
+        return F.relu(x)
+    return F.relu6(x) if act == "relu6" else x
+
+
+@dataclass(frozen=True)
+class Node:
+    """One operation; `inputs` are value numbers. Convolutions find their weights by `name`."""
+
+    op: str
+    name: str
+    inputs: tuple[int, ...]
+    act: str = "none"
+    kernel: tuple[int, int] = (1, 1)
+    stride: tuple[int, int] = (1, 1)
+    pad: Pad = (0, 0, 0, 0)
+
+
+class Folded(nn.Module):
+    """scale * (W * x) + bias, batch norm folded in; frozen until `thaw`.
+
+    weight: [out,in,kh,kw], depthwise [c,1,kh,kw], linear [out,in], with values that fp16 can hold.
+    """
+
+    def __init__(self, weight: Tensor, scale: Tensor | None, bias: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("weight", weight.half().float())
+        self.register_buffer("scale", torch.ones(len(weight)) if scale is None else scale)
+        self.register_buffer("bias", bias)
+        self._kept: Tensor | None = None
+
+    def thaw(self) -> None:
+        """Makes weight and bias trainable; the scale stays."""
+        for name in ("weight", "bias"):
+            value = getattr(self, name)
+            delattr(self, name)
+            self.register_parameter(name, nn.Parameter(value.clone()))
+        self._kept = None
+
+    def effective(self, kind: torch.dtype) -> Tensor:
+        """The weight with its scale, in this type; kept between calls while frozen."""
+        kept = self._kept
+        if kept is not None and kept.dtype == kind and kept.device == self.weight.device:
+            return kept
+        weight = self.weight * self.scale.view(-1, *[1] * (self.weight.dim() - 1))
+        if isinstance(self.weight, nn.Parameter):
+            return weight
+        self._kept = weight.to(kind)
+        return self._kept
+
+
+def _compute_type(x: Tensor) -> torch.dtype:
+    kind = x.device.type
+    return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else x.dtype
+
+
+def _pool(node: Node, x: Tensor) -> Tensor:
+    top, bottom, left, right = node.pad
+    if node.op == "maxpool":
+        x = F.pad(x, (left, right, top, bottom), value=float("-inf"))
+        return F.max_pool2d(x, node.kernel, node.stride)
+    ones = F.pad(torch.ones_like(x[:1, :1]), (left, right, top, bottom))
+    x = F.pad(x, (left, right, top, bottom))
+    return F.avg_pool2d(x, node.kernel, node.stride) / F.avg_pool2d(ones, node.kernel, node.stride)
+
+
+class Network(nn.Module):
+    """Nodes and their weights; `marks` names the values at which one may want to cut."""
+
+    def __init__(self, nodes: list[Node], weights: dict[str, Folded],
+                 marks: dict[str, int]) -> None:
+        super().__init__()
+        self.nodes, self.marks = nodes, marks
+        self.labels: list[str] | None = None  # names of the classes; None: ImageNet's
+        self.weights = nn.ModuleDict({name.replace(".", "/"): w for name, w in weights.items()})
+
+    def folded(self, name: str) -> Folded:
+        """The weights of the node of this name."""
+        return self.weights[name.replace(".", "/")]
+
+    @property
+    def end(self) -> int:
+        """Number of the last value: the logits."""
+        return len(self.nodes)
+
+    def check_cut(self, value: int) -> None:
+        """Raises ValueError if a later node reads anything before this value."""
+        for node in self.nodes[value:]:
+            if min(node.inputs) < value:
+                raise ValueError(f"cannot cut at value {value}: {node.name} reads what is before")
+
+    def between(self, x: Tensor, start: int, stop: int | None = None,
+                taps: Iterable[int] = ()) -> tuple[Tensor, list[Tensor]]:
+        """Runs from value `start` (which is x) to value `stop`: (value, tapped values)."""
+        stop = self.end if stop is None else stop
+        wanted = set(taps)
+        last_use = {v: i for i, node in enumerate(self.nodes[:stop]) for v in node.inputs}
+        values = {start: x}
+        for i in range(start, stop):
+            node = self.nodes[i]
+            values[i + 1] = self._compute(node, [values[v] for v in node.inputs])
+            for v in node.inputs:
+                if last_use[v] == i and v not in wanted and v != stop:
+                    values.pop(v, None)
+        return values[stop], [values[v] for v in taps]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Pictures [N,3,H,W] -> logits [N,classes]."""
+        return self.between(x, 0)[0]
+
+    def _compute(self, node: Node, inputs: list[Tensor]) -> Tensor:
+        x = inputs[0]
+        match node.op:
+            case "conv" | "dwconv":
+                folded = self.folded(node.name)
+                y = convolve(x, folded.effective(_compute_type(x)), folded.bias, node.stride,
+                             node.pad, x.shape[1] if node.op == "dwconv" else 1)
+            case "linear":
+                folded = self.folded(node.name)
+                y = F.linear(x, folded.effective(_compute_type(x)), folded.bias)
+            case "add":
+                y = x + inputs[1]
+            case "maxpool" | "avgpool":
+                y = _pool(node, x)
+            case "global_avgpool":
+                y = x.mean((2, 3))
+            case _:
+                raise ValueError(f"no operation {node.op}")
+        return activate(y, node.act)
+
+
+class NetworkBuilder:
+    """Adds nodes one after another and follows shapes [h, w, c]."""
+
+    def __init__(self, shape: tuple[int, int, int]) -> None:
+        self.nodes: list[Node] = []
+        self.weights: dict[str, Folded] = {}
+        self.marks: dict[str, int] = {}
+        self.shapes: list[tuple[int, int, int]] = [shape]
+
+    def add(self, node: Node, shape: tuple[int, int, int]) -> int:
+        """Appends a node; the number of its value."""
+        self.nodes.append(node)
+        self.shapes.append(shape)
+        return len(self.nodes)
+
+    def conv(self, value: int, name: str, folded: Folded, stride: tuple[int, int], pad: Pad,
+             act: str = "none") -> int:
+        """A convolution, depthwise if each output channel has a single input channel of its own."""
+        h, w, channels = self.shapes[value]
+        out, inputs, kh, kw = folded.weight.shape
+        depthwise = inputs == 1 and channels > 1 and out == channels
+        if not depthwise and inputs != channels:
+            raise ValueError(f"{name}: grouped convolutions are not supported")
+        self.weights[name] = folded
+        shape = ((h + pad[0] + pad[1] - kh) // stride[0] + 1,
+                 (w + pad[2] + pad[3] - kw) // stride[1] + 1, out)
+        return self.add(Node("dwconv" if depthwise else "conv", name, (value,), act, (kh, kw),
+                             stride, pad), shape)
+
+    def same_conv(self, value: int, name: str, folded: Folded, stride: int = 1,
+                  act: str = "none") -> int:
+        """A convolution with TensorFlow's SAME padding."""
+        h, w, _ = self.shapes[value]
+        kh, kw = folded.weight.shape[2:]
+        pad = (*same_pad(h, kh, stride), *same_pad(w, kw, stride))
+        return self.conv(value, name, folded, (stride, stride), pad, act)
+
+    def sum(self, a: int, b: int, name: str, act: str = "none") -> int:
+        """a + b."""
+        return self.add(Node("add", name, (a, b), act), self.shapes[a])
+
+    def classify(self, value: int, name: str, folded: Folded) -> int:
+        """Global average pool, then a fully connected layer: logits."""
+        channels = self.shapes[value][2]
+        value = self.add(Node("global_avgpool", f"{name}.pool", (value,)), (1, 1, channels))
+        self.weights[name] = folded
+        return self.add(Node("linear", name, (value,)), (1, 1, len(folded.weight)))
+
+    def network(self) -> Network:
+        """The finished network, in evaluation mode."""
+        return Network(self.nodes, self.weights, self.marks).eval()
