@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import date
 
 import numpy as np
 from tqdm import tqdm
@@ -48,4 +49,6 @@ def refit_priors(bundle: Bundle, pixels: np.ndarray) -> None:
             name = f"prior.{key}.{part}"
             bundle.tensors[name] = array
             bundle.document["priors"][key][part] = name
+    bundle.document["provenance"]["priors_fitted_to"] = {
+        "pictures": len(pixels), "date": date.today().isoformat()}
     bundle.document["fingerprint"] = fingerprint(bundle)

@@ -117,7 +117,7 @@ def _add_priors(bundle: Bundle, rng: np.random.Generator) -> None:
         latent = reference.run(f"head/{width}", pictures)
         for rate, steps in (("low", 1.5), ("high", 4.0)):
             gain = (steps / latent.std((0, 1, 2))).astype(np.float32)
-            tables = build_tables(np.rint(latent * gain).astype(np.int32))
+            tables = build_tables(np.rint(latent * gain).astype(np.int32), contexts=1)
             key = f"{width}-{rate}"
             bundle.document["priors"][key] = {}
             for part, array in {"gain": gain, **tables}.items():
