@@ -107,14 +107,11 @@ def _report(args: argparse.Namespace) -> None:
 def _refit(args: argparse.Namespace) -> None:
     from .bundle import load_bundle, save_bundle
     from .photos import find_photos, split_photos
-    from .picture import InputSpec
     from .refit import refit_priors, usable_pixels
 
     bundle = load_bundle(args.bundle)
-    spec = bundle.document["input"]
-    view = InputSpec(spec["width"], spec["height"], spec["resize_shorter"], spec["filter"])
     _, shuffled = split_photos(find_photos(args.photos, args.exclude), 0, seed=0)
-    refit_priors(bundle, usable_pixels(shuffled, view, args.count))
+    refit_priors(bundle, usable_pixels(shuffled, bundle.view, args.count))
     save_bundle(bundle, args.output)
     print(f"{args.output}: fingerprint {bundle.document['fingerprint']}")
 

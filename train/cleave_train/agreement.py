@@ -8,7 +8,7 @@ from tqdm import tqdm
 from .bundle import Bundle
 from .engine import Answers
 from .photos import Photo
-from .picture import InputSpec, load_pixels
+from .picture import load_pixels
 from .reference import Reference
 
 BATCH = 50
@@ -16,13 +16,12 @@ BATCH = 50
 
 def reference_answers(bundle: Bundle, photos: list[Photo]) -> dict[str, Answers]:
     """Every point through PyTorch; rANS frame sizes are ideal code lengths, other codecs' -1."""
-    reference, spec = Reference(bundle), bundle.document["input"]
-    view = InputSpec(spec["width"], spec["height"], spec["resize_shorter"], spec["filter"])
+    reference = Reference(bundle)
     points = bundle.document["points"]
     parts: dict[str, list[Answers]] = {p["id"]: [] for p in points}
     for start in tqdm(range(0, len(photos), BATCH), desc="reference", unit="batch"):
         jpegs = [photo.read() for photo in photos[start:start + BATCH]]
-        x = reference.normalise(np.stack([load_pixels(jpeg, view) for jpeg in jpegs]))
+        x = reference.normalise(np.stack([load_pixels(jpeg, bundle.view) for jpeg in jpegs]))
         ran: dict[str, np.ndarray] = {}
         for point in points:
             graph = reference.first_graph(point)

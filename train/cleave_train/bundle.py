@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from .picture import InputSpec, by_channel
 
 DTYPES = {"F16": np.float16, "F32": np.float32, "I32": np.int32, "U8": np.uint8, "I8": np.int8}
 DTYPE_NAMES = {np.dtype(kind): name for name, kind in DTYPES.items()}
@@ -26,6 +28,12 @@ class Bundle:
         """The operating point of this id."""
         return next(p for p in self.document["points"] if p["id"] == point_id)
 
+    @property
+    def view(self) -> InputSpec:
+        """How pictures are cut for it; its mean and scale are the reference executor's."""
+        spec = self.document["input"]
+        return InputSpec(spec["width"], spec["height"], spec["resize_shorter"], spec["filter"])
+
     def used_tensors(self) -> set[str]:
         """Names that graphs and priors refer to."""
         names = {value for prior in self.document["priors"].values() for value in prior.values()}
@@ -33,6 +41,11 @@ class Bundle:
             for node in graph["nodes"]:
                 names |= {node[key] for key in ("weight", "scale", "bias") if key in node}
         return names
+
+
+def input_document(spec: InputSpec) -> dict[str, Any]:
+    """A bundle's `input`."""
+    return {**asdict(spec), "mean": by_channel(spec.mean), "scale": by_channel(spec.scale)}
 
 
 def canonical(value: Any) -> bytes:

@@ -20,9 +20,9 @@ from .backbones import load_backbone
 from .backbones.state import write_state
 from .net import Network
 from .photos import Photo, find_photos, split_photos
-from .picture import InputSpec, PictureError, load_pixels, random_pixels
+from .picture import InputSpec
 from .recipe import BackboneSpec, Recipe
-from .views import BATCH, normalise
+from .views import BATCH, normalise, view_of
 
 HELD_OUT = 10    # one picture of so many
 DECAY = 1e-3     # of the weights of standardised features
@@ -37,16 +37,6 @@ class Samples:
     classes: Tensor
 
 
-def _pixels(photo: Photo, spec: InputSpec, seed: tuple[int, int] | None) -> np.ndarray | None:
-    """A plain view, or a random one of this seed; None if the picture cannot be used."""
-    try:
-        if seed is None:
-            return load_pixels(photo.read(), spec)
-        return random_pixels(photo.read(), spec, np.random.default_rng(seed))
-    except (PictureError, OSError):
-        return None
-
-
 def _views(photos: list[Photo], views: int, spec: InputSpec,
            seed: int | None) -> Iterator[list[tuple[str, np.ndarray]]]:
     """Batches of (folder, pixels) of the pictures that can be used, `views` of each."""
@@ -55,7 +45,7 @@ def _views(photos: list[Photo], views: int, spec: InputSpec,
         for start in tqdm(range(0, len(plan), BATCH), desc="features", unit="batch"):
             part = plan[start:start + BATCH]
             seeds = [None if seed is None else (seed, start + i) for i in range(len(part))]
-            pixels = pool.map(_pixels, part, [spec] * len(part), seeds)
+            pixels = pool.map(view_of, part, [spec] * len(part), seeds)
             usable = [(photo.folder, x) for photo, x in zip(part, pixels) if x is not None]
             if usable:
                 yield usable

@@ -19,7 +19,7 @@ from .engine import Answers, engine_answers, write_ppm
 from .figures import combine_exit, figures
 from .labels import truth_index
 from .photos import Photo, find_photos
-from .picture import InputSpec, load_pixels
+from .picture import load_pixels
 
 YARDSTICK = Codec("jpeg", 75)  # what the client would otherwise send
 THRESHOLDS = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95)  # of an early exit's confidence
@@ -86,9 +86,7 @@ class Pictures:
                        if not request.sets or picture_set(p) in request.sets]
         if not self.photos:
             raise SystemExit("no validation pictures found")
-        labels, spec = bundle.document["labels"], bundle.document["input"]
-        self.spec = InputSpec(spec["width"], spec["height"], spec["resize_shorter"],
-                              spec["filter"])
+        labels, self.view = bundle.document["labels"], bundle.view
         self.expected = np.array([truth_index(labels, photo.folder) for photo in self.photos])
         self.sets = np.array([picture_set(photo) for photo in self.photos])
         self.files = [self._file(i, photo) for i, photo in enumerate(self.photos)]
@@ -102,7 +100,7 @@ class Pictures:
 
     def pixels(self) -> np.ndarray:
         """What the network sees of them: uint8 [N,h,w,3]."""
-        return np.stack([load_pixels(photo.read(), self.spec) for photo in self.photos])
+        return np.stack([load_pixels(photo.read(), self.view) for photo in self.photos])
 
 
 def codec_answers(engine: str, network: Path, point: str, codec: Codec, pixels: np.ndarray,

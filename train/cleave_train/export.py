@@ -11,14 +11,13 @@ from typing import Any
 import numpy as np
 
 from .backbones.lite import PACKAGES
-from .bundle import Bundle, fingerprint
+from .bundle import Bundle, fingerprint, input_document
 from .calibrate import Prior
 from .graph import Graph
 from .graph_writer import GraphWriter, module_names
 from .labels import imagenet_labels
 from .methods import Method
 from .model import Backbone
-from .picture import by_channel
 from .recipe import PointSpec, Recipe
 
 Row = dict[str, Any]
@@ -143,11 +142,9 @@ def build_bundle(recipe: Recipe, method: Method, plan: list[PointSpec], priors: 
     points = exporter.points(plan)
     arrays = {f"{point['prior']}.{part}": array for point in points if "prior" in point
               for part, array in priors[point["id"]].tensors.items()}
-    spec = asdict(recipe.input)
     bundle = Bundle({
         "format": 1, "name": recipe.name, "version": recipe.version, "fingerprint": "",
-        "input": {**spec, "mean": by_channel(recipe.input.mean),
-                  "scale": by_channel(recipe.input.scale)},
+        "input": input_document(recipe.input),
         "labels": labels or imagenet_labels(),
         "graphs": {name: graph.document() for name, graph in exporter.graphs.items()},
         "priors": {},

@@ -10,6 +10,7 @@ import json
 import math
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -36,6 +37,13 @@ def learning_rate(stage: Stage, step: int) -> float:
         return stage.lr * (step + 1) / stage.warmup
     done = (step - stage.warmup) / max(1, stage.steps - stage.warmup)
     return stage.lr * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * done)))
+
+
+def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
+    """Writes a checkpoint so that a crash leaves the old or the new one."""
+    temporary = path.with_suffix(".part")
+    torch.save(state, temporary)
+    temporary.replace(path)
 
 
 class Trainer:
@@ -106,16 +114,15 @@ class Trainer:
         self.method.control.log_weight = state["control"]
 
     def save(self) -> None:
-        """Writes the checkpoint so that a crash leaves the old or the new one."""
+        """Writes the checkpoint, by the first process alone."""
         if not self.processes.first:
             return
         state = {name: value for name, value in self.model.state_dict().items()
                  if ".frozen." not in name}
-        temporary = self.path.with_suffix(".part")
-        torch.save({"model": state, "stage": self.stage_index, "step": self.step,
-                    "optimizer": self.optimizer.state_dict() if self.optimizer else None,
-                    "control": self.method.control.log_weight}, temporary)
-        temporary.replace(self.path)
+        save_checkpoint(self.path, {
+            "model": state, "stage": self.stage_index, "step": self.step,
+            "optimizer": self.optimizer.state_dict() if self.optimizer else None,
+            "control": self.method.control.log_weight})
 
     def _batch(self, rows: np.ndarray, stage: Stage, step: int) -> Batch:
         """This process's share of a step's pictures."""

@@ -62,10 +62,8 @@ def write_pictures(samples: Path, folder: Path) -> None:
 def write_answers(bundle_path: Path, samples: Path, path: Path) -> None:
     """Top five of each sample photo by each point, from the reference executor."""
     reference = Reference(load_bundle(bundle_path))
-    spec = reference.bundle.document["input"]
-    view = InputSpec(spec["width"], spec["height"], spec["resize_shorter"], spec["filter"])
     photos = find_photos([samples])
-    pixels = np.stack([load_pixels(photo.read(), view) for photo in photos])
+    pixels = np.stack([load_pixels(photo.read(), reference.bundle.view) for photo in photos])
     answers: dict[str, dict] = {photo.path.name: {} for photo in photos}
     for point in reference.bundle.document["points"]:
         for photo, probabilities in zip(photos, reference.classify(point, pixels)):

@@ -11,8 +11,9 @@ from tqdm import tqdm
 from .bundle import Bundle, fingerprint
 from .entropy import build_tables
 from .photos import Photo
-from .picture import InputSpec, PictureError, load_pixels
+from .picture import InputSpec
 from .reference import Reference
+from .views import view_of
 
 BATCH = 32
 
@@ -23,10 +24,9 @@ def usable_pixels(photos: Iterable[Photo], spec: InputSpec, count: int) -> np.nd
     for photo in photos:
         if len(views) == count:
             break
-        try:
-            views.append(load_pixels(photo.read(), spec))
-        except (PictureError, OSError):
-            continue
+        view = view_of(photo, spec, None)
+        if view is not None:
+            views.append(view)
     return np.stack(views)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -17,14 +17,13 @@ from torch import Tensor
 from tqdm import tqdm
 
 from .baselines import Codec
-from .bundle import Bundle, fingerprint
+from .bundle import Bundle, fingerprint, input_document
 from .export import provenance
-from .fit import learning_rate
+from .fit import learning_rate, save_checkpoint
 from .graph_writer import GraphWriter
 from .labels import imagenet_labels
 from .methods.base import divergence
 from .net import Folded, Network
-from .picture import by_channel
 from .prepare import Prepared
 from .recipe import Recipe, Stage
 from .views import normalise
@@ -96,7 +95,7 @@ class Spoilt:
 def whole_bundle(recipe: Recipe, net: Network, labels: list[str] | None, steps: int,
                  views: int) -> Bundle:
     """A bundle that holds an undivided network and nothing else."""
-    spec, tensors = asdict(recipe.input), {}
+    tensors: dict[str, np.ndarray] = {}
     writer = GraphWriter(tensors, {net: "tuned"}, (recipe.input.height, recipe.input.width, 3))
     writer.graph.softmax(writer.nodes(net, 0, 0, net.end))
     macs = writer.graph.macs
@@ -107,8 +106,7 @@ def whole_bundle(recipe: Recipe, net: Network, labels: list[str] | None, steps: 
     bundle = Bundle({
         "format": 1, "name": f"{recipe.name}-tuned", "version": recipe.version,
         "fingerprint": "",
-        "input": {**spec, "mean": by_channel(recipe.input.mean),
-                  "scale": by_channel(recipe.input.scale)},
+        "input": input_document(recipe.input),
         "labels": labels or imagenet_labels(),
         "graphs": {"full": writer.graph.document()}, "priors": {}, "points": points,
         "provenance": provenance(recipe, steps, views),
@@ -128,14 +126,6 @@ def _step(net: Network, optimizer: torch.optim.Optimizer, pictures: Tensor,
     torch.nn.utils.clip_grad_norm_(net.parameters(), CLIP)
     optimizer.step()
     return loss.item()
-
-
-def _save(path: Path, net: Network, optimizer: torch.optim.Optimizer, step: int) -> None:
-    """Writes the checkpoint so that a crash leaves the old or the new one."""
-    temporary = path.with_suffix(".part")
-    torch.save({"net": net.state_dict(), "optimizer": optimizer.state_dict(), "step": step},
-               temporary)
-    temporary.replace(path)
 
 
 def tune(recipe: Recipe, prepared: Prepared, tuning: Tuning, run: Path,
@@ -160,7 +150,8 @@ def tune(recipe: Recipe, prepared: Prepared, tuning: Tuning, run: Path,
                 bar.update()
                 bar.set_postfix(kl=f"{loss:.3f}")
                 if (step + 1) % SAVE_EVERY == 0 or step + 1 == tuning.steps:
-                    _save(checkpoint, net, optimizer, step + 1)
+                    save_checkpoint(checkpoint, {"net": net.state_dict(), "step": step + 1,
+                                                 "optimizer": optimizer.state_dict()})
     finally:
         spoilt.close()
     return whole_bundle(recipe, net, prepared.labels, tuning.steps, len(spoilt.rows))

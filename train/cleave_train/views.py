@@ -65,11 +65,12 @@ def normalise(pixels: np.ndarray, spec: InputSpec, device: torch.device) -> Tens
     return (x - mean) / scale
 
 
-def _view(photo: Photo, row: int, plain: bool, spec: InputSpec, seed: int) -> np.ndarray | None:
+def view_of(photo: Photo, spec: InputSpec, seed: tuple[int, int] | None) -> np.ndarray | None:
+    """A plain view, or a random one of this seed; None if the picture cannot be used."""
     try:
-        if plain:
+        if seed is None:
             return load_pixels(photo.read(), spec)
-        return random_pixels(photo.read(), spec, np.random.default_rng((seed, row)))
+        return random_pixels(photo.read(), spec, np.random.default_rng(seed))
     except (PictureError, OSError):
         return None
 
@@ -90,8 +91,8 @@ class Views:
         starts = range(self.store.done, self.store.rows, BATCH)
         with ThreadPoolExecutor() as pool:
             def submit(start: int) -> list:
-                return [pool.submit(_view, self.plan[row], row, row < self.held_out, self.spec,
-                                    self.seed)
+                return [pool.submit(view_of, self.plan[row], self.spec,
+                                    None if row < self.held_out else (self.seed, row))
                         for row in range(start, min(start + BATCH, self.store.rows))]
             pending = [submit(start) for start in starts[:2]]
             for i, start in enumerate(starts):
