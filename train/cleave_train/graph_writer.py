@@ -17,10 +17,14 @@ def module_names(model: SplitModel) -> Names:
     """What tensors are called: a module's path in the model; a backbone's by the backbone."""
     names: Names = {module: name for name, module in model.named_modules()}
     for backbone, tail in model.tails.items():
-        names[tail.frozen] = backbone
-        if tail.own is not None:
-            names[tail.own] = f"tail.{backbone}"
+        shared = layer_names(tail.frozen, backbone)
+        names |= layer_names(tail.net, f"tail.{backbone}") | shared
     return names
+
+
+def layer_names(net: Network, prefix: str) -> Names:
+    return {net.folded(node.name): f"{prefix}.{node.name}" for node in net.nodes
+            if node.op in ("conv", "dwconv", "linear")}
 
 
 def _array(x: Tensor, kind: type) -> np.ndarray:
@@ -97,12 +101,12 @@ class GraphWriter:
             case "maxpool" | "avgpool":
                 value = self.graph.pool(inputs[0], node.op, node.kernel, node.stride, node.pad)
             case _:
-                return self._layer(f"{self.names[net]}.{node.name}", net.folded(node.name), node,
-                                   inputs[0])
+                return self._layer(net.folded(node.name), node, inputs[0])
         return value if node.act == "none" else self.graph.act(value, node.act)
 
-    def _layer(self, name: str, folded: Folded, node: Node, value: int) -> int:
+    def _layer(self, folded: Folded, node: Node, value: int) -> int:
         """A node with weights; a scale of ones is left out."""
+        name = self.names[folded]
         weight = self._put(f"{name}.weight", _layout(folded.weight, node.op == "dwconv"))
         scale = None if bool((folded.scale == 1).all()) else folded.scale
         members = self._put_norm(name, scale, folded.bias)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import copy
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from .net import Folded, Network
+from .picture import InputSpec
 
 
 @dataclass
@@ -19,6 +19,13 @@ class Backbone:
     net: Network
     cut: int
     shape: tuple[int, int, int]  # channels, height, width of the features at the cut
+
+    @torch.no_grad()
+    def upto(self, mark: str, view: InputSpec) -> Backbone:
+        """The same backbone cut at another mark."""
+        cut = self.net.marks[mark]
+        features = self.net.between(torch.zeros(1, 3, view.height, view.width), 0, cut)[0]
+        return Backbone(self.name, self.net, cut, tuple(features.shape[1:]))
 
 
 class Tail(nn.Module):
@@ -32,10 +39,7 @@ class Tail(nn.Module):
     def thaw(self) -> None:
         """Gives the tail a trainable copy of its weights; once is enough."""
         if self.own is None:
-            self.own = copy.deepcopy(self.frozen)
-            for node in self.own.nodes[self.cut:]:
-                if node.op in ("conv", "dwconv", "linear"):
-                    self.own.folded(node.name).thaw()
+            self.own = self.frozen.thawed(self.cut)
 
     @property
     def net(self) -> Network:

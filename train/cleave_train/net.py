@@ -6,6 +6,7 @@ the network can be cut at any value through which everything later passes.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -22,6 +23,49 @@ def same_pad(size: int, kernel: int, stride: int) -> tuple[int, int]:
     return total // 2, total - total // 2
 
 
+def _compute_type(x: Tensor) -> torch.dtype:
+    kind = x.device.type
+    return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else x.dtype
+
+
+class _Depthwise(torch.autograd.Function):
+    """Depthwise convolution whose gradients are taken in fp32 where bfloat16's take far longer.
+
+    oneDNN 3 has no fast bfloat16 gradient for strides or for kernels over 3x3: on a CPU with native
+    bfloat16 arithmetic 672 channels, 5x5, stride 2 take 36 times as long as in fp32.
+    """
+
+    @staticmethod
+    def forward(ctx, x: Tensor, weight: Tensor, stride: tuple[int, int],
+                pad: tuple[int, int]) -> Tensor:
+        ctx.save_for_backward(x, weight)
+        ctx.stride, ctx.pad = stride, pad
+        return F.conv2d(x, weight, None, stride, pad, 1, x.shape[1])
+
+    @staticmethod
+    def backward(ctx, grad: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
+        x, weight = ctx.saved_tensors
+        kind = x.dtype
+        if x.device.type == "cpu" and (max(ctx.stride) > 1 or max(weight.shape[2:]) > 3):
+            kind = torch.float32
+        wanted = (*ctx.needs_input_grad[:2], False)
+        dx, dweight, _ = torch.ops.aten.convolution_backward(
+            grad.to(kind), x.to(kind), weight.to(kind), None, ctx.stride, ctx.pad, (1, 1), False,
+            (0, 0), x.shape[1], wanted)
+        return (None if dx is None else dx.to(x.dtype),
+                None if dweight is None else dweight.to(weight.dtype), None, None)
+
+
+def _conv2d(x: Tensor, weight: Tensor, bias: Tensor | None, stride: tuple[int, int],
+            pad: tuple[int, int], groups: int) -> Tensor:
+    """F.conv2d, by _Depthwise where it learns."""
+    if groups == 1 or groups != x.shape[1] or not torch.is_grad_enabled():
+        return F.conv2d(x, weight, bias, stride, pad, 1, groups)
+    kind = _compute_type(x)
+    y = _Depthwise.apply(x.to(kind), weight.to(kind), stride, pad)
+    return y if bias is None else y + bias.to(kind)[:, None, None]
+
+
 def convolve(x: Tensor, weight: Tensor, bias: Tensor | None, stride: tuple[int, int], pad: Pad,
              groups: int) -> Tensor:
     """Convolution of x [N,C,H,W] with zero padding that may differ between sides.
@@ -35,18 +79,18 @@ def convolve(x: Tensor, weight: Tensor, bias: Tensor | None, stride: tuple[int, 
     if weight.shape[2:] == (1, 1) and not any(pad):
         x, stride = x[:, :, ::stride[0], ::stride[1]], (1, 1)
     if top == bottom and left == right:
-        return F.conv2d(x, weight, bias, stride, (top, left), 1, groups)
+        return _conv2d(x, weight, bias, stride, (top, left), groups)
     height = (x.shape[2] + top + bottom - weight.shape[2]) // stride[0] + 1
     width = (x.shape[3] + left + right - weight.shape[3]) // stride[1] + 1
-    y = F.conv2d(x, weight, bias, stride, (top + stride[0], left + stride[1]), 1, groups)
-    return y[:, :, 1:height + 1, 1:width + 1]
+    y = _conv2d(x, weight, bias, stride, (top + stride[0], left + stride[1]), groups)
+    return y[:, :, 1:height + 1, 1:width + 1].contiguous(memory_format=torch.channels_last)
 
 
 def activate(x: Tensor, act: str) -> Tensor:
-    """One of the engine's activations: none, relu, relu6."""
+    """One of the engine's activations, in place: none, relu, relu6."""
     if act == "relu":
-        return F.relu(x)
-    return F.relu6(x) if act == "relu6" else x
+        return F.relu(x, inplace=True)
+    return F.relu6(x, inplace=True) if act == "relu6" else x
 
 
 @dataclass(frozen=True)
@@ -95,11 +139,6 @@ class Folded(nn.Module):
         return self._kept
 
 
-def _compute_type(x: Tensor) -> torch.dtype:
-    kind = x.device.type
-    return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else x.dtype
-
-
 def _pool(node: Node, x: Tensor) -> Tensor:
     top, bottom, left, right = node.pad
     if node.op == "maxpool":
@@ -128,6 +167,24 @@ class Network(nn.Module):
     def end(self) -> int:
         """Number of the last value: the logits."""
         return len(self.nodes)
+
+    def thawed(self, start: int = 0) -> Network:
+        """The same network with trainable weights after value `start`, but for depthwise kernels.
+
+        Those are few of the weights and take most of the time that training them all would take.
+        What does not learn is shared between the two.
+        """
+        learning = {node.name for node in self.nodes[start:] if node.op in ("conv", "linear")}
+        weights = {}
+        for node in self.nodes:
+            if node.op in ("conv", "dwconv", "linear"):
+                weights[node.name] = folded = copy.deepcopy(self.folded(node.name)) \
+                    if node.name in learning else self.folded(node.name)
+                if node.name in learning:
+                    folded.thaw()
+        net = Network(self.nodes, weights, self.marks)
+        net.labels = self.labels
+        return net
 
     def check_cut(self, value: int) -> None:
         """Raises ValueError if a later node reads anything before this value."""

@@ -6,7 +6,6 @@ that the published weights gave for the same view uncompressed.
 
 from __future__ import annotations
 
-import copy
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,10 +19,10 @@ from .baselines import Codec
 from .bundle import Bundle, fingerprint, input_document
 from .export import provenance
 from .fit import learning_rate, save_checkpoint
-from .graph_writer import GraphWriter
+from .graph_writer import GraphWriter, layer_names
 from .labels import imagenet_labels
 from .methods.base import divergence
-from .net import Folded, Network
+from .net import Network
 from .prepare import Prepared
 from .recipe import Recipe, Stage
 from .views import normalise
@@ -41,15 +40,6 @@ class Tuning:
     steps: int
     batch: int
     lr: float
-
-
-def thawed(net: Network) -> Network:
-    """A copy of the network with every weight trainable."""
-    net = copy.deepcopy(net)
-    for module in net.modules():
-        if isinstance(module, Folded):
-            module.thaw()
-    return net
 
 
 def draw_codec(names: list[str], rng: np.random.Generator) -> Codec:
@@ -96,7 +86,8 @@ def whole_bundle(recipe: Recipe, net: Network, labels: list[str] | None, steps: 
                  views: int) -> Bundle:
     """A bundle that holds an undivided network and nothing else."""
     tensors: dict[str, np.ndarray] = {}
-    writer = GraphWriter(tensors, {net: "tuned"}, (recipe.input.height, recipe.input.width, 3))
+    view = recipe.input
+    writer = GraphWriter(tensors, layer_names(net, "tuned"), (view.height, view.width, 3))
     writer.graph.softmax(writer.nodes(net, 0, 0, net.end))
     macs = writer.graph.macs
     points = [{"id": "offload", "kind": "offload", "graph": "full", "head_macs": 0,
@@ -106,7 +97,7 @@ def whole_bundle(recipe: Recipe, net: Network, labels: list[str] | None, steps: 
     bundle = Bundle({
         "format": 1, "name": f"{recipe.name}-tuned", "version": recipe.version,
         "fingerprint": "",
-        "input": input_document(recipe.input),
+        "input": input_document(view),
         "labels": labels or imagenet_labels(),
         "graphs": {"full": writer.graph.document()}, "priors": {}, "points": points,
         "provenance": provenance(recipe, steps, views),
@@ -132,7 +123,7 @@ def tune(recipe: Recipe, prepared: Prepared, tuning: Tuning, run: Path,
          device: torch.device) -> Bundle:
     """Tunes the first backbone, resumed where an earlier call stopped: a bundle of it alone."""
     stage = Stage("tune", tuning.steps, tuning.batch, tuning.lr, warmup=max(1, tuning.steps // 20))
-    net = thawed(prepared.backbones[0].net).to(device, memory_format=torch.channels_last)
+    net = prepared.backbones[0].net.thawed().to(device, memory_format=torch.channels_last)
     optimizer = torch.optim.AdamW(net.parameters(), weight_decay=0.0)
     checkpoint, first = run / "tune.pt", 0
     if checkpoint.exists():

@@ -27,7 +27,7 @@ from cleave_train.backbones.traced import trace_network
 from cleave_train.bundle import Bundle, fingerprint, save_bundle
 from cleave_train.classifier import train_classifier
 from cleave_train.engine import engine_answers
-from cleave_train.graph_writer import GraphWriter
+from cleave_train.graph_writer import GraphWriter, layer_names
 from cleave_train.labels import imagenet_labels, truth_index
 from cleave_train.picture import InputSpec, by_channel, load_pixels
 from cleave_train.recipe import BackboneSpec, Coder, Photos, Recipe
@@ -73,7 +73,7 @@ def test_a_bundle_answers_as_the_model(model: type[nn.Module], tmp_path: Path) -
     original = randomise(model())
     net = trace_network(original, VIEW.height, VIEW.width)
     tensors: dict[str, np.ndarray] = {}
-    writer = GraphWriter(tensors, {net: "net"}, (VIEW.height, VIEW.width, 3))
+    writer = GraphWriter(tensors, layer_names(net, "net"), (VIEW.height, VIEW.width, 3))
     writer.graph.softmax(writer.nodes(net, 0, 0, net.end))
     macs = writer.graph.macs
     bundle = Bundle({

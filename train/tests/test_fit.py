@@ -55,7 +55,8 @@ def test_tails_learn_from_published_weights(tmp_path: Path, recipe: Recipe,
     trainer = Trainer(recipe, tmp_path, prepared, CPU)
     trainer.fit()
     tail = trainer.model.tails["first"]
-    for name in ("depthwise", "point", "fc"):
+    assert tail.own.folded("depthwise") is tail.frozen.folded("depthwise")
+    for name in ("point", "fc"):
         frozen, own = tail.frozen.folded(name), tail.own.folded(name)
         assert not torch.equal(frozen.weight, own.weight), name
         assert torch.allclose(frozen.weight, own.weight, atol=0.01)
