@@ -28,14 +28,13 @@ class ConvEncoder(nn.Module):
     """Picture [N,3,H,W] -> latent [N,latent,h,w] of unit variance, by prefixes of its channels.
 
     The latent has the same shape at every width, so that one decoder serves all of them. Behind a
-    backbone's own nodes the input has `channels` channels instead of a picture's three. The first
-    `kept` layers stay as they were started: gradients end and statistics rest there.
+    backbone's own nodes the input has `channels` channels instead of a picture's three.
     """
 
     def __init__(self, specs: tuple[LayerSpec, ...], latent: int, variants: list[str],
-                 channels: int = 3, kept: int = 0) -> None:
+                 channels: int = 3) -> None:
         super().__init__()
-        self.latent, self.kept = latent, kept
+        self.variants, self.latent = variants, latent
         self.layers = nn.ModuleList()
         inputs: Channels = dict.fromkeys(variants, channels)
         for spec in specs[:-1]:
@@ -56,16 +55,7 @@ class ConvEncoder(nn.Module):
                                 act="none", affine=False))
 
     def forward(self, x: Tensor, variant: str) -> Tensor:
-        if self.kept:
-            with torch.no_grad():
-                x = chain(self.layers[:self.kept], x, variant)
-        return chain(self.layers[self.kept:], x, variant)
-
-    def train(self, mode: bool = True) -> ConvEncoder:
-        """Training mode for what is trained."""
-        super().train(mode)
-        self.layers[:self.kept].eval()
-        return self
+        return chain(self.layers, x, variant)
 
     def emit(self, g: Emitter, value: int, variant: str) -> int:
         """Adds the head's nodes."""
@@ -122,6 +112,26 @@ class BackboneEncoder(nn.Module):
         return self.compress.emit(g, g.nodes(self.frozen, value, 0, self.cut), variant)
 
 
+class TrunkEncoder(nn.Module):
+    """Slimmable widths, and beside them a variant on the backbone's own first nodes.
+
+    The trunk costs more and is the better encoder from the start; all make the same kind of latent.
+    """
+
+    TRUNK = "trunk"
+
+    def __init__(self, slim: ConvEncoder, trunk: BackboneEncoder) -> None:
+        super().__init__()
+        self.slim, self.trunk = slim, trunk
+
+    def forward(self, x: Tensor, variant: str) -> Tensor:
+        return (self.trunk if variant == self.TRUNK else self.slim)(x, variant)
+
+    def emit(self, g: Emitter, value: int, variant: str) -> int:
+        """Adds the nodes of one of the two."""
+        return (self.trunk if variant == self.TRUNK else self.slim).emit(g, value, variant)
+
+
 class Decoder(nn.Module):
     """Restored latent [N,latent,h,w] -> channel-normalised features [N,features,h,w].
 
@@ -139,6 +149,12 @@ class Decoder(nn.Module):
             self.layers.append(Conv(same(latent), same(channels), 3, act="relu"))
             self.layers.extend(Residual(same(channels)) for _ in range(blocks))
         self.layers.append(Conv(same(channels or latent), same(features), 1, act="none"))
+
+    def inherit(self, variant: str, other: str) -> None:
+        """Gives a variant the batch norms of another one."""
+        for module in self.modules():
+            if isinstance(module, Conv):
+                module.norm[variant].load_state_dict(module.norm[other].state_dict())
 
     def forward(self, x: Tensor, variant: str) -> Tensor:
         return chain(self.layers, x, variant)

@@ -15,6 +15,7 @@ from tqdm import tqdm
 from .agreement import reference_answers
 from .baselines import Codec, round_trips
 from .bundle import MEASURED, Bundle, load_bundle, save_bundle
+from .coder import TrunkEncoder
 from .engine import Answers, engine_answers, write_ppm
 from .figures import combine_exit, figures
 from .labels import truth_index
@@ -174,7 +175,12 @@ class Evaluation:
         recipe = bundle.document["provenance"].get("recipe", {})
         graph = point.get("head", point.get("graph"))
         full = bundle.point(point_of_kind(bundle, "local"))["graph"]
-        method = recipe.get("method", bundle.document["name"])
+        name = bundle.document["name"]
+        method = recipe.get("method", name)
+        if graph == f"head/{TrunkEncoder.TRUNK}":
+            method = TrunkEncoder.TRUNK
+        elif name.startswith(method):
+            method = name  # a recipe that says how it differs, like bottlefit-qat
         return {"series": point["kind"] if graph == full else method,
                 **made_of(bundle), "point": point["id"], "kind": point["kind"],
                 **{key: point[key] for key in ("width", "rate", "ensemble") if key in point},

@@ -144,6 +144,7 @@ class Trainer:
 
     def _train_stage(self, stage: Stage) -> None:
         if self.step == 0:
+            self.method.begin(stage)
             self._begin_stage(stage)
         rows = self.prepared.views.training_rows()
         self.method.to(self.device, memory_format=torch.channels_last)

@@ -84,6 +84,29 @@ def _project(conv: Conv, variant: str, x: Tensor, wanted: Tensor) -> Tensor:
 
 
 @torch.no_grad()
+def start_from_compressor(encoder: ConvEncoder, compressor: ConvEncoder) -> None:
+    """Fills the encoder's last layers from a finished compressor of as many plain convolutions.
+
+    Of each layer in between the channels that weigh most in the next one are taken first.
+    """
+    order = torch.arange(compressor.layers[0].weight.shape[1])
+    ends = zip(encoder.layers[-len(compressor.layers):], compressor.layers, strict=True)
+    for i, (mine, theirs) in enumerate(ends):
+        norm, = theirs.norm.values()
+        outputs = torch.arange(len(theirs.weight))
+        if i + 1 < len(compressor.layers):
+            reach = compressor.layers[i + 1].weight.square().sum((0, 2, 3))
+            outputs = (norm.weight.square() * reach).argsort(descending=True)
+        count, inch = mine.weight.shape[:2]
+        mine.weight.copy_(theirs.weight[outputs][:, order][:count, :inch])
+        for own in mine.norm.values():
+            for name, value in norm.state_dict().items():
+                held = own.state_dict()[name]
+                held.copy_(value[outputs][:len(held)] if value.dim() else value)
+        order = outputs
+
+
+@torch.no_grad()
 def start_from_backbone(encoder: ConvEncoder, net: Network, pictures: Tensor) -> int:
     """Fills the encoder's first convolution and inverted blocks from an EfficientNet-Lite.
 

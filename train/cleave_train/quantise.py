@@ -31,6 +31,11 @@ class GainQuantiser(nn.Module):
             variant: nn.Parameter(start[:, None].repeat(1, latent)) for variant in variants})
         self.prior = nn.ModuleDict({variant: LogisticMixture(latent) for variant in variants})
 
+    def inherit(self, variant: str, other: str) -> None:
+        """Gives a variant the gains and the density of another one."""
+        self.log_gain[variant].data.copy_(self.log_gain[other])
+        self.prior[variant].load_state_dict(self.prior[other].state_dict())
+
     def gain(self, variant: str, tier: float) -> Tensor:
         """Quantisation steps for one unit of latent, [1,c,1,1].
 

@@ -78,8 +78,9 @@ class Stage:
     """One phase of training.
 
     `distortion` weighs the features' error, `kl` the divergence to the teacher, `saliency` how much
-    salient positions count beyond the others. `train` names what learns: encoder, decoder, tail,
-    exit.
+    salient positions count beyond the others, `imitation` the latent's error against the trunk's
+    where the method has a trunk. `train` names what learns: encoder, decoder, tail, exit;
+    `variants` those that take part, all of them if it is empty.
     """
 
     name: str
@@ -91,7 +92,9 @@ class Stage:
     distortion: float = 1.0
     kl: float = 0.0
     saliency: float = 0.0
+    imitation: float = 0.0
     train: tuple[str, ...] = ("encoder", "decoder")
+    variants: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,9 @@ from .verdicts import Verdict, verdicts
 Row = dict[str, Any]
 WHOLE = ("local", "offload")  # series of the undivided network
 METHODS = {  # in the order of the report
-    "slimmable": "slimmable", "ensemble": "ensemble", "early_exit": "early exit",
-    "frankensplit": "FrankenSplit-style", "bottlefit": "BottleFit-style",
+    "slimmable": "slimmable", "trunk": "backbone's own first blocks", "ensemble": "ensemble",
+    "early_exit": "early exit", "frankensplit": "FrankenSplit-style",
+    "bottlefit": "BottleFit-style", "bottlefit-qat": "BottleFit-style, 8-bit aware",
     "autoencoder": "mid-network autoencoder", "channel_reduction": "8-bit channel reduction",
     "webp-tuned": "WebP, fine-tuned", "jpeg-tuned": "JPEG, fine-tuned", "webp": "WebP",
     "jpeg": "JPEG",

@@ -19,10 +19,11 @@ Methods = dict[str, list[list[Row]]]  # each method's curves, the strongest vari
 # Okabe and Ito's colours, which most colour-blind people can tell apart; codecs are grey.
 COLOURS = {
     "slimmable": "#0072B2", "ensemble": "#009E73", "early_exit": "#56B4E9",
-    "frankensplit": "#D55E00", "bottlefit": "#CC79A7", "autoencoder": "#E69F00",
-    "channel_reduction": "#8C6D31", "webp": "#4D4D4D", "jpeg": "#9A9A9A",
+    "frankensplit": "#D55E00", "bottlefit": "#CC79A7", "bottlefit-qat": "#CC79A7",
+    "autoencoder": "#E69F00", "channel_reduction": "#8C6D31", "trunk": "#B2182B",
+    "webp": "#4D4D4D", "jpeg": "#9A9A9A",
 }
-OTHER = "#B2182B"
+OTHER = "#222222"
 TUNED = "-tuned"
 INK, GRID = "#222222", "#E4E4E4"
 SIZE, DPI = (8.4, 5.2), 130

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from .coder import TrunkEncoder
 from .curves import Curve, saving
 from .reference import FRAME_HEADER
 
@@ -39,7 +40,6 @@ POINTS = (
 )
 SAVINGS = (("bottlefit", "our BottleFit-style bottleneck", 0.60),
            ("webp-tuned", "fine-tuned WebP", 0.40), ("jpeg", "plain JPEG", 0.70))
-DEFAULT_BYTES = 1200
 HEAD_MACS, SMALLEST_HEAD_MACS = 50e6, 10e6
 PARAMETER_RATIO = 83
 WIDTH_LOSS = 0.02
@@ -124,13 +124,12 @@ def verdicts(points: list[Row], local: Row, series: dict[str, list[Row]]) -> lis
     found = [point_verdict(target, points) for target in POINTS]
     found += [saving_verdict(name, wanted, points, series.get(key, []))
               for key, name, wanted in SAVINGS]
-    small = [p for p in points if p["bytes_mean"] <= DEFAULT_BYTES] or points
+    widths = [p for p in points if p["series"] != TrunkEncoder.TRUNK] or points
     found += [
-        macs_verdict("largest head of the default and thin-link points", HEAD_MACS,
-                     max(p["head_macs"] for p in small)),
+        macs_verdict("head at full width", HEAD_MACS, max(p["head_macs"] for p in widths)),
         macs_verdict("smallest head", SMALLEST_HEAD_MACS, min(p["head_macs"] for p in points)),
         parameter_verdict(points, local),
-        width_verdict(points),
+        width_verdict(widths),
         Verdict("frame beside its latent", f"≤ {HEADER_BYTES} bytes", f"{FRAME_HEADER} bytes",
                 f"missed by {FRAME_HEADER - HEADER_BYTES} bytes"
                 if FRAME_HEADER > HEADER_BYTES else ""),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +23,7 @@ from cleave_train.methods import METHODS, Batch, Method, build_method
 from cleave_train.methods.base import RateControl, feature_error
 from cleave_train.model import Backbone, SplitModel
 from cleave_train.net import Folded, Network, NetworkBuilder
+from cleave_train.pruned import start_from_compressor
 from cleave_train.recipe import BackboneSpec, Coder, LayerSpec, Rate, Recipe, Stage, load_recipe
 from cleave_train.reference import Reference
 from cleave_train.targets import Target
@@ -44,7 +46,7 @@ def network(channels: int = 10) -> Network:
                       0.1 * torch.randn(shape[0]))
 
     b = NetworkBuilder((SIZE, SIZE, 3))
-    x = b.same_conv(0, "stem", folded(8, 3, 3, 3), 2, "relu6")
+    b.marks["stem"] = x = b.same_conv(0, "stem", folded(8, 3, 3, 3), 2, "relu6")
     b.marks["cut"] = x = b.same_conv(x, "down", folded(channels, 8, 3, 3), 2)
     y = b.same_conv(x, "depthwise", folded(channels, 1, 3, 3), 1, "relu6")
     b.marks["late"] = x = b.sum(x, y, "sum")
@@ -313,9 +315,73 @@ def test_sandwich_takes_all_pictures_once(name: str, tmp_path: Path) -> None:
     method, _ = built(name, tmp_path)
     variants = method.recipe.coder.variants
     for step in range(5):
-        paths = method.paths(23, step)
+        paths = method.paths(23, variants, step)
         assert sum(path.count for path in paths) == 23
         assert {variants[0], variants[-1]} <= {path.variant for path in paths}
+
+
+def trunk_recipe(tmp_path: Path) -> Recipe:
+    """A slimmable recipe with a trunk, all stages of the default bundle's kind."""
+    slim = recipe("slimmable", tmp_path)
+    layers = (LayerSpec("conv", 3, 2, (3, 6)), LayerSpec("conv", 3, 1, (3, 6)), CONVS[1])
+    coder = replace(slim.coder, variants=("w50", "w100", "trunk"), layers=layers)
+    widths = ("w50", "w100")
+    return replace(slim, coder=coder, options={"trunk": {"cut": "stem", "channels": [6]}},
+                   input=replace(slim.input, width=SIZE, height=SIZE), stages=(
+        replace(DISTILL, variants=("trunk",)),
+        replace(TAIL, variants=("trunk",), train=("encoder", "decoder", "tail")),
+        replace(DISTILL, name="imitate", steps=200, distortion=0.0, imitation=1.0, variants=widths),
+        replace(DISTILL, name="widths", steps=3, kl=1.0, imitation=0.5)))
+
+
+def test_widths_inherit_from_the_trunk_and_imitate_it(tmp_path: Path) -> None:
+    stores = Stores(1)
+    trainer = Trainer(trunk_recipe(tmp_path), tmp_path, stores, CPU)
+    model, stages = trainer.model, trainer.recipe.stages
+    counts = {variant: sum(path.count for path in trainer.method.paths(40, variants, 0)
+                           if path.variant == variant)
+              for variants in (["trunk"], ["w50", "w100", "trunk"]) for variant in variants}
+    assert counts == {"trunk": 6, "w100": 20, "w50": 14}
+    for stage in stages[:2]:
+        trainer._train_stage(stage)
+    trainer.method.begin(stages[2])
+    for mine, its in ((model.quantiser.log_gain["w50"], model.quantiser.log_gain["trunk"]),
+                      (model.decoders["one"].layers[0].norm["w50"].weight,
+                       model.decoders["one"].layers[0].norm["trunk"].weight)):
+        assert torch.equal(mine, its)
+    assert trainer.method.control.log_weight["w50-low"] == \
+        trainer.method.control.log_weight["trunk-low"]
+
+    trained = {name: value.clone() for name, value in model.state_dict().items()
+               if "trunk" in name or name.startswith("decoders")}
+    trainer._train_stage(stages[2])
+    errors = [json.loads(line)["w100.imitation"] for line
+              in (tmp_path / "log.jsonl").read_text().splitlines() if "imitat" in line]
+    assert errors[-1] < 0.7 * errors[0], errors
+    for name, value in trained.items():
+        assert torch.equal(value, model.state_dict()[name]), name
+    inherited = model.quantiser.log_gain["w50"].clone()
+    model.quantiser.log_gain["trunk"].data.add_(1)
+    trainer.method.begin(stages[3])
+    assert torch.equal(inherited, model.quantiser.log_gain["w50"])  # once is enough
+    trainer._train_stage(stages[3])
+    assert set(trainer.held_out()) == {f"{v}-{t}/one" for v in ("w50", "w100", "trunk")
+                                       for t in ("low", "high")}
+
+
+def test_a_width_starts_with_the_compressors_most_important_channels() -> None:
+    compressor = ConvEncoder((LayerSpec("conv", 3, 1, (6,)), LayerSpec("conv", 3)), 4, ["trunk"], 5)
+    first, last = compressor.layers
+    with torch.no_grad():
+        first.norm["trunk"].weight.copy_(torch.tensor([1.0, 0, 0, 3, 0, 2]))
+        first.norm["trunk"].running_mean.copy_(torch.arange(6.0))
+        last.weight.fill_(1)
+    encoder = ConvEncoder((LayerSpec("conv", 3, 2, (3, 5)), LayerSpec("conv", 3, 1, (2, 3)),
+                           LayerSpec("conv", 3)), 4, ["w50", "w100"])
+    start_from_compressor(encoder, compressor)
+    assert torch.equal(encoder.layers[1].weight, first.weight[[3, 5, 0]])
+    assert encoder.layers[1].norm["w50"].running_mean.tolist() == [3, 5]
+    assert torch.equal(encoder.layers[2].weight, last.weight[:, :3])
 
 
 def test_refusals(tmp_path: Path) -> None:

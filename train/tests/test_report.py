@@ -113,6 +113,14 @@ def test_report_renders(tmp_path: Path) -> None:
         assert plot.startswith(b"\x89PNG")
 
 
+def test_a_trunk_is_no_width() -> None:
+    rows = [point(1000, 0.7, 4e7), point(500, 0.68, 4e7), point(600, 0.6, 9e6, width=0.25)]
+    trunk = [point(size, 0.8, 9e7, series="trunk") for size in (500, 1000)]
+    alone, beside = verdicts(rows, LOCAL, {}), verdicts([*rows, *trunk], LOCAL, {})
+    kept = [v for v in beside if v.what.startswith(("head at full width", "narrowest"))]
+    assert kept == [v for v in alone if v in kept] and len(kept) == 2
+
+
 def test_every_target_has_a_verdict() -> None:
     points = [point(600, 0.7, 4e7), point(2300, 0.78, 4e7)]
     assert len(verdicts(points, LOCAL, {"slimmable": points})) == 12

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -17,7 +17,7 @@ from ..recipe import Recipe, Stage
 from ..targets import Target
 
 SCALE_BITS = 1e4   # the rate term counts units of 10,000 bits
-CONTROL = 0.005    # how fast a rate's weight follows its payload
+CONTROL = 0.01     # how fast a rate's weight follows its payload
 REACTION = 1.0     # how much of a payload's present error counts at once
 
 
@@ -47,6 +47,12 @@ class RateControl:
     """
 
     log_weight: dict[str, float] = field(default_factory=dict)
+
+    def inherit(self, variant: str, other: str) -> None:
+        """Lets a variant start from another one's weights."""
+        for key, weight in list(self.log_weight.items()):
+            if key.startswith(f"{other}-"):
+                self.log_weight[variant + key.removeprefix(other)] = weight
 
     def weight(self, key: str, measured: float, target: float) -> float:
         """Loss for each SCALE_BITS bits of a step that measured this payload (bytes)."""
@@ -88,10 +94,9 @@ class Method(nn.Module):
         self.recipe, self.model, self.backbones = recipe, model, backbones
         self.control = RateControl()
 
-    def paths(self, count: int, step: int) -> list[Path]:
+    def paths(self, count: int, variants: Sequence[str], step: int) -> list[Path]:
         """How `count` pictures are shared out; here evenly over variants and tiers."""
-        keys = [(v, t) for v in self.recipe.coder.variants
-                for t in range(max(1, len(self.recipe.rates)))]
+        keys = [(v, t) for v in variants for t in range(max(1, len(self.recipe.rates)))]
         return [Path(v, t, len(range(i, count, len(keys)))) for i, (v, t) in enumerate(keys)]
 
     def initialise(self, pictures: Tensor) -> None:
@@ -100,6 +105,17 @@ class Method(nn.Module):
     def encode(self, batch: Batch, part: slice, variant: str) -> Tensor:
         """Latents of a part of the batch."""
         return self.model.encoder(batch.pictures[part], variant)
+
+    def imitation(self, latent: Tensor, batch: Batch, part: slice, variant: str) -> Tensor:
+        """Error of a latent against the one to be imitated: scalar."""
+        raise SystemExit(f"{self.recipe.method}: there is no latent that a stage could imitate")
+
+    def balanced(self, loss: Tensor) -> Tensor:
+        """A variant's loss as it counts beside the other variants'."""
+        return loss
+
+    def begin(self, stage: Stage) -> None:
+        """Called before the first step of a stage."""
 
     def extra_graphs(self) -> dict[str, Callable[[Emitter, int], int]]:
         """Graphs for the device alone, picture -> probabilities, by name, as what emits them."""
@@ -115,7 +131,8 @@ class Method(nn.Module):
         """The loss of one batch and what to log; `step` counts within the stage."""
         device = batch.pictures.device
         total, log = torch.zeros((), device=device), {}
-        paths, first = self.paths(len(batch.pictures), step), 0
+        variants = stage.variants or self.recipe.coder.variants
+        paths, first = self.paths(len(batch.pictures), variants, step), 0
         for variant in dict.fromkeys(path.variant for path in paths):
             mine = [path for path in paths if path.variant == variant]
             count = sum(path.count for path in mine)
@@ -123,13 +140,20 @@ class Method(nn.Module):
             first += count
             with torch.autocast(device.type, torch.bfloat16):
                 latent = self.encode(batch, part, variant)
+            share = count / len(batch.pictures)
+            if stage.imitation:
+                error = self.imitation(latent.float(), batch, part, variant)
+                total = total + stage.imitation * share * self.balanced(error)
+                log[f"{variant}.imitation"] = error.item()
+            if not stage.distortion and not stage.kl:
+                continue
             restored = []
             for path, chunk in zip(mine, latent.float().split([p.count for p in mine])):
                 y, bits = self.model.quantiser(chunk, variant, path.tier)
                 restored.append(y)
                 total = total + self._rate_loss(path, bits, count, stage, step, log)
-            total = total + self._restore(torch.cat(restored), variant, batch, part, stage, log) \
-                * (count / len(batch.pictures))
+            total = total + share * self.balanced(
+                self._restore(torch.cat(restored), variant, batch, part, stage, log))
         return total, log
 
     def _rate_loss(self, path: Path, bits: Tensor, count: int, stage: Stage, step: int,

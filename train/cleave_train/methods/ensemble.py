@@ -11,6 +11,7 @@ from __future__ import annotations
 from torch import nn
 
 from ..coder import EnsembleEncoder
+from ..model import Backbone
 from ..recipe import Recipe
 from .slimmable import Slimmable
 
@@ -18,7 +19,7 @@ from .slimmable import Slimmable
 class Ensemble(Slimmable):
     """Variants are numbers of members in ascending order: the first is 1, each one more."""
 
-    def build_encoder(self, recipe: Recipe) -> nn.Module:
+    def build_encoder(self, recipe: Recipe, backbone: Backbone) -> nn.Module:
         """As many members as there are variants."""
         return EnsembleEncoder(recipe.coder.layers, recipe.coder.latent,
                                list(recipe.coder.variants))

@@ -3,54 +3,114 @@
 Widths are prefixes of the channels (Yu et al., 2019, "Slimmable neural networks"), trained by the
 sandwich rule: every step the widest, the narrowest and one in between, each against the backbone.
 The rate tiers are those of GainQuantiser, the distortion may be FrankenSplit's.
+
+With a trunk there is one variant more, whose encoder stands on the backbone's own first nodes. It
+is trained first. The widths may then learn to imitate its latent, which needs neither decoder nor
+tail, and already is in units in which all errors count alike: that is what rate and distortion
+have made of it. So they inherit decoder, densities and gains.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 import numpy as np
+import torch
 from torch import Tensor, nn
 
-from ..coder import ConvEncoder, build_decoders
+from ..coder import BackboneEncoder, ConvEncoder, TrunkEncoder, build_decoders
 from ..model import Backbone, SplitModel
-from ..pruned import start_from_backbone
+from ..processes import mean_over_processes
+from ..pruned import start_from_backbone, start_from_compressor
 from ..quantise import GainQuantiser
-from ..recipe import Recipe
-from .base import Method, Path
+from ..recipe import Recipe, Stage
+from .base import Batch, Method, Path
+
+TRUNK = TrunkEncoder.TRUNK
+TRUNK_SHARE = 0.15
 
 
 class Slimmable(Method):
-    """Variants are widths in ascending order.
+    """Variants are widths in ascending order, and the trunk last if there is one.
 
     Options: `shares` of a step, widest first; `pretrained`, to start the encoder from the backbone;
-    `kept`, how many of its layers then stay as they are.
+    `trunk`, with `cut`, the backbone's mark that it ends at, and the `channels` behind it.
     """
 
     def __init__(self, recipe: Recipe, backbones: list[Backbone]) -> None:
-        encoder = self.build_encoder(recipe)
+        encoder = self.build_encoder(recipe, backbones[0])
         decoders = build_decoders(recipe, backbones)
         quantiser = GainQuantiser(recipe.coder.latent, list(recipe.coder.variants), recipe.rates)
         super().__init__(recipe, SplitModel(encoder, quantiser, decoders, backbones), backbones)
         self.pretrained = recipe.options.get("pretrained", False)
-        self.shares = recipe.options.get("shares", [0.5, 0.25, 0.25])
+        self.shares = recipe.options.get("shares", [0.6, 0.2, 0.2])
 
-    def build_encoder(self, recipe: Recipe) -> nn.Module:
+    def build_encoder(self, recipe: Recipe, backbone: Backbone) -> nn.Module:
         """The encoder of all variants."""
-        return ConvEncoder(recipe.coder.layers, recipe.coder.latent, list(recipe.coder.variants),
-                           kept=recipe.options.get("kept", 0))
+        coder, trunk = recipe.coder, recipe.options.get("trunk")
+        widths = [variant for variant in coder.variants if variant != TRUNK]
+        slim = ConvEncoder(coder.layers, coder.latent, widths)
+        if trunk is None:
+            return slim
+        channels = trunk["channels"]
+        specs = tuple(replace(spec, channels=(count,)) for spec, count
+                      in zip(coder.layers[-len(channels) - 1:], [*channels, 0], strict=True))
+        stem = backbone.upto(trunk["cut"], recipe.input)
+        return TrunkEncoder(slim, BackboneEncoder(stem, specs, coder.latent, [TRUNK]))
+
+    @property
+    def slim(self) -> ConvEncoder:
+        """The widths' encoder."""
+        encoder = self.model.encoder
+        return encoder.slim if isinstance(encoder, TrunkEncoder) else encoder
 
     def initialise(self, pictures: Tensor) -> None:
         """Starts the encoder as a pruned copy of the first backbone's blocks, if so asked."""
         if self.pretrained:
-            start_from_backbone(self.model.encoder, self.backbones[0].net, pictures)
+            start_from_backbone(self.slim, self.backbones[0].net, pictures)
 
-    def paths(self, count: int, step: int) -> list[Path]:
-        """The sandwich of this step: widest, narrowest, one in between; tiers evenly."""
-        narrowest, *between, widest = self.recipe.coder.variants
+    @torch.no_grad()
+    def begin(self, stage: Stage) -> None:
+        """Before widths first imitate, hands down what the trunk has learned behind its nodes."""
+        if stage != next((s for s in self.recipe.stages if s.imitation), None):
+            return
+        model = self.model
+        start_from_compressor(self.slim, model.encoder.trunk.compress)
+        for variant in self.slim.variants:
+            model.quantiser.inherit(variant, TRUNK)
+            self.control.inherit(variant, TRUNK)
+            for decoder in model.decoders.values():
+                decoder.inherit(variant, TRUNK)
+
+    def imitation(self, latent: Tensor, batch: Batch, part: slice, variant: str) -> Tensor:
+        """Mean squared error against the trunk's latent; a channel counts by its gain squared."""
+        with torch.no_grad():
+            with torch.autocast(latent.device.type, torch.bfloat16):
+                wanted = self.model.encoder.trunk.eval()(batch.pictures[part], TRUNK).float()
+            weight = self.model.quantiser.gain(TRUNK, (len(self.recipe.rates) - 1) / 2).square()
+        return (weight / weight.mean() * (latent - wanted).square()).mean()
+
+    def balanced(self, loss: Tensor) -> Tensor:
+        """In units of itself: a narrow width's large error must not drown a wide one's small."""
+        return loss / mean_over_processes(loss.detach())
+
+    def paths(self, count: int, variants: Sequence[str], step: int) -> list[Path]:
+        """The sandwich of this step: widest, narrowest, one in between; tiers evenly.
+
+        A trunk beside widths gets TRUNK_SHARE, so that what they have in common stays good for it.
+        """
+        widths = [variant for variant in variants if variant != TRUNK] or [TRUNK]
+        narrowest, widest, between = widths[0], widths[-1], widths[1:-1]
         rng = np.random.default_rng((self.recipe.seed, step))
-        chosen = [widest, narrowest, *([str(rng.choice(between))] if between else [])]
+        chosen = dict(zip(dict.fromkeys(
+            [widest, narrowest, *([str(rng.choice(between))] if between else [])]), self.shares))
+        if len(widths) < len(variants):
+            chosen = {TRUNK: TRUNK_SHARE} | {name: share * (1 - TRUNK_SHARE)
+                                             for name, share in chosen.items()}
         tiers, paths, left = len(self.recipe.rates), [], count
-        for variant, share in zip(chosen, self.shares):
-            mine = left if variant == chosen[-1] else min(left, round(count * share))
+        for variant, share in chosen.items():
+            mine = left if variant == list(chosen)[-1] else min(left, round(count * share))
             paths += [Path(variant, t, len(range(t, mine, tiers))) for t in range(tiers)]
             left -= mine
         return [path for path in paths if path.count]
