@@ -24,12 +24,26 @@ struct nn_tensor {
 };
 
 enum nn_op {
-    NN_OP_CONV, NN_OP_DWCONV, NN_OP_LINEAR, NN_OP_ADD, NN_OP_ACT,
+    NN_OP_CONV, NN_OP_DWCONV, NN_OP_LINEAR, NN_OP_ADD, NN_OP_MUL, NN_OP_ACT,
     NN_OP_AFFINE, NN_OP_AVGPOOL, NN_OP_MAXPOOL, NN_OP_GLOBAL_AVGPOOL,
-    NN_OP_SOFTMAX
+    NN_OP_SOFTMAX, NN_OP_LAYER_NORM, NN_OP_CONCAT, NN_OP_RESIZE,
+    NN_OP_DEPTH_TO_SPACE
 };
 
-enum nn_act { NN_ACT_NONE, NN_ACT_RELU, NN_ACT_RELU6 };
+/* The first four clamp; the others are curves (nn/activate.h). */
+enum nn_act {
+    NN_ACT_NONE, NN_ACT_RELU, NN_ACT_RELU6, NN_ACT_CLIP, NN_ACT_LEAKY_RELU,
+    NN_ACT_SIGMOID, NN_ACT_HARD_SWISH, NN_ACT_SILU, NN_ACT_GELU
+};
+
+enum nn_filter { NN_NEAREST, NN_BILINEAR };
+
+/* Where a resized line's pixel lies in its source line. */
+enum nn_coordinates { NN_HALF_PIXEL, NN_ALIGN_CORNERS, NN_ASYMMETRIC };
+
+/* Which part of a channel's number says where depth_to_space puts it: the
+ * first (depth, column, row) or the last (column, row, depth). */
+enum nn_depth_order { NN_DCR, NN_CRD };
 
 struct nn_range { uint32_t from, to; };  /* half-open */
 
@@ -37,19 +51,30 @@ struct nn_range { uint32_t from, to; };  /* half-open */
  * guarantees: inputs are earlier values; tensors have the rank and dtype that
  * the op wants; ranges are non-empty and within the weight; scale and bias
  * have one F32 for each output channel in range (affine has both, of one
- * length); strides and kernels are 1 to 255, pads 0 to 254. `out` and `inch`
- * are always filled in: both are `channels` of a dwconv, the whole weight of a
- * linear, 0..0 of what has no weight. Agreement of shapes between nodes is the
- * planner's. */
+ * length); strides, dilations and kernels are 1 to 255, pads 0 to 254, groups
+ * 1 or more; limits are in order. `out` and `inch` are always filled in: both
+ * are `channels` of a dwconv, the whole weight of a linear, 0..0 of what has no
+ * weight. What an op does not have is 0 or as the format's default. Agreement
+ * of shapes between nodes is the planner's. */
 struct nn_node {
     enum nn_op op;
     enum nn_act act;
+    float limits[2];                   /* clip: smallest, largest */
+    float slope;                       /* leaky_relu: below 0 */
     uint8_t in_count;
     uint32_t in[2];                    /* value ids; value 0: graph input */
     const struct nn_tensor *weight, *scale, *bias;  /* or NULL */
     struct nn_range out, inch;         /* channels of the weight in use */
     uint8_t stride[2], kernel[2];      /* y, x; kernel of conv from weight */
     uint8_t pad[4];                    /* top, bottom, left, right */
+    uint8_t dilation[2];               /* conv: y, x, pixels between taps */
+    uint32_t groups;                   /* conv */
+    float epsilon;                     /* layer_norm */
+    uint32_t size[2];                  /* resize: height, width */
+    enum nn_filter filter;             /* resize */
+    enum nn_coordinates coordinates;   /* resize */
+    uint8_t block;                     /* depth_to_space: 1 to 255 */
+    enum nn_depth_order order;         /* depth_to_space */
 };
 
 struct nn_graph {

@@ -1,4 +1,5 @@
 /* The graphs of a bundle: nodes, their weights, ranges and parameters. */
+#include <float.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -18,15 +19,31 @@ enum member {
     M_STRIDE = 1 << 8,
     M_PAD = 1 << 9,
     M_KERNEL = 1 << 10,
-    M_ACT = 1 << 11
+    M_ACT = 1 << 11,
+    M_LIMITS = 1 << 12,
+    M_SLOPE = 1 << 13,
+    M_DILATION = 1 << 14,
+    M_GROUPS = 1 << 15,
+    M_EPSILON = 1 << 16,
+    M_SIZE = 1 << 17,
+    M_FILTER = 1 << 18,
+    M_COORDINATES = 1 << 19,
+    M_BLOCK = 1 << 20,
+    M_ORDER = 1 << 21
 };
 
 static const char *const member_names[] = {
-    "op",   "in",       "weight", "scale", "bias",   "out",
-    "inch", "channels", "stride", "pad",   "kernel", "act",
+    "op",     "in",          "weight",   "scale",  "bias",    "out",
+    "inch",   "channels",    "stride",   "pad",    "kernel",  "act",
+    "limits", "slope",       "dilation", "groups", "epsilon", "size",
+    "filter", "coordinates", "block",    "order",
 };
 
-enum { M_WINDOW = M_STRIDE | M_PAD, M_LAYER = M_SCALE | M_BIAS | M_ACT };
+enum {
+    M_WINDOW = M_STRIDE | M_PAD,
+    M_ACTS = M_ACT | M_LIMITS | M_SLOPE,
+    M_LAYER = M_SCALE | M_BIAS | M_ACTS
+};
 
 static const struct {
     const char *name;
@@ -35,16 +52,22 @@ static const struct {
     uint8_t weight_rank; /* 0: takes no weight */
     unsigned members;    /* besides op and in */
 } ops[] = {
-    {"conv", NN_OP_CONV, 1, 4, M_WEIGHT | M_OUT | M_INCH | M_WINDOW | M_LAYER},
+    {"conv", NN_OP_CONV, 1, 4,
+     M_WEIGHT | M_OUT | M_INCH | M_WINDOW | M_LAYER | M_DILATION | M_GROUPS},
     {"dwconv", NN_OP_DWCONV, 1, 3, M_WEIGHT | M_CHANNELS | M_WINDOW | M_LAYER},
     {"linear", NN_OP_LINEAR, 1, 2, M_WEIGHT | M_LAYER},
-    {"add", NN_OP_ADD, 2, 0, M_ACT},
-    {"act", NN_OP_ACT, 1, 0, M_ACT},
-    {"affine", NN_OP_AFFINE, 1, 0, M_SCALE | M_BIAS},
+    {"add", NN_OP_ADD, 2, 0, M_ACTS},
+    {"mul", NN_OP_MUL, 2, 0, M_ACTS},
+    {"act", NN_OP_ACT, 1, 0, M_ACTS},
+    {"affine", NN_OP_AFFINE, 1, 0, M_LAYER},
     {"avgpool", NN_OP_AVGPOOL, 1, 0, M_KERNEL | M_WINDOW},
     {"maxpool", NN_OP_MAXPOOL, 1, 0, M_KERNEL | M_WINDOW},
     {"global_avgpool", NN_OP_GLOBAL_AVGPOOL, 1, 0, 0},
     {"softmax", NN_OP_SOFTMAX, 1, 0, 0},
+    {"layer_norm", NN_OP_LAYER_NORM, 1, 0, M_EPSILON},
+    {"concat", NN_OP_CONCAT, 2, 0, 0},
+    {"resize", NN_OP_RESIZE, 1, 0, M_SIZE | M_FILTER | M_COORDINATES},
+    {"depth_to_space", NN_OP_DEPTH_TO_SPACE, 1, 0, M_BLOCK | M_ORDER},
 };
 
 /* What a refusal names: nodes have no names, so graph and number. */
@@ -200,21 +223,127 @@ static enum api_status read_scale_bias(const struct place *at,
     return status;
 }
 
-static bool read_act(const struct nn_json *json, enum nn_act *act)
+/* The position of a text among `count` names; 0 where there is none. */
+static bool read_choice(const struct nn_json *json, const char *const *names,
+                        unsigned count, unsigned *choice)
 {
-    static const char *const names[] = {"none", "relu", "relu6"};
-    if (!json) {
-        *act = NN_ACT_NONE;
-        return true;
-    }
     const char *name = nn_json_text(json);
-    for (int i = 0; name && i < 3; i++) {
+    *choice = 0;
+    if (!json)
+        return true;
+    for (unsigned i = 0; name && i < count; i++) {
         if (strcmp(name, names[i]) == 0) {
-            *act = (enum nn_act)i;
+            *choice = i;
             return true;
         }
     }
     return false;
+}
+
+static bool read_float(const struct nn_json *json, double min, double max,
+                       float *out)
+{
+    double value;
+    if (!nn_json_number(json, min, max, &value))
+        return false;
+    *out = (float)value;
+    return true;
+}
+
+/* What shapes an activation stands beside it, and only there. */
+static enum api_status read_act(const struct place *at,
+                                const struct nn_json *json,
+                                struct nn_node *node)
+{
+    static const char *const names[] = {"none",       "relu",       "relu6",
+                                        "clip",       "leaky_relu", "sigmoid",
+                                        "hard_swish", "silu",       "gelu"};
+    const struct nn_json *limits = nn_json_member(json, "limits");
+    const struct nn_json *slope = nn_json_member(json, "slope");
+    unsigned act;
+    if (!read_choice(nn_json_member(json, "act"), names, 9, &act))
+        return refuse(at, "act unknown to this version");
+    node->act = (enum nn_act)act;
+    if (node->act == NN_ACT_CLIP
+            ? nn_json_count(limits) != 2 ||
+                  !read_float(nn_json_at(limits, 0), -FLT_MAX, FLT_MAX,
+                              &node->limits[0]) ||
+                  !read_float(nn_json_at(limits, 1), node->limits[0], FLT_MAX,
+                              &node->limits[1])
+            : limits != NULL)
+        return refuse(at, "clip alone has limits, two numbers in order");
+    if (node->act == NN_ACT_LEAKY_RELU
+            ? !read_float(slope, -1e3, 1e3, &node->slope)
+            : slope != NULL)
+        return refuse(at, "leaky_relu alone has a slope");
+    return API_OK;
+}
+
+/* Stride, padding, kernel, dilation and groups. */
+static enum api_status read_window(const struct place *at,
+                                   const struct nn_json *json, unsigned members,
+                                   struct nn_node *node)
+{
+    const struct nn_json *kernel = nn_json_member(json, "kernel");
+    const struct nn_json *groups = nn_json_member(json, "groups");
+    uint64_t count = 1;
+    if (!read_bytes(nn_json_member(json, "stride"), 2, 1, 255, 1, node->stride))
+        return refuse(at, "stride is not two numbers from 1 to 255");
+    if (!read_bytes(nn_json_member(json, "pad"), 4, 0, 254, 0, node->pad))
+        return refuse(at, "pad is not four numbers from 0 to 254");
+    if (!read_bytes(nn_json_member(json, "dilation"), 2, 1, 255, 1,
+                    node->dilation))
+        return refuse(at, "dilation is not two numbers from 1 to 255");
+    if (groups && !nn_json_integer(groups, 1, API_LIMIT_TENSOR_SIDE, &count))
+        return refuse(at, "groups is no number from 1 on");
+    node->groups = (uint32_t)count;
+    if ((members & M_KERNEL) &&
+        (!kernel || !read_bytes(kernel, 2, 1, 255, 1, node->kernel)))
+        return refuse(at, "kernel is not two numbers from 1 to 255");
+    return API_OK;
+}
+
+static enum api_status read_resize(const struct place *at,
+                                   const struct nn_json *json,
+                                   struct nn_node *node)
+{
+    static const char *const filters[] = {"nearest", "bilinear"};
+    static const char *const places[] = {"half_pixel", "align_corners",
+                                         "asymmetric"};
+    const struct nn_json *size = nn_json_member(json, "size");
+    unsigned choice;
+    if (nn_json_count(size) != 2)
+        return refuse(at, "size is not [h, w]");
+    for (size_t i = 0; i < 2; i++) {
+        uint64_t side;
+        if (!nn_json_integer(nn_json_at(size, i), 1, API_LIMIT_TENSOR_SIDE,
+                             &side))
+            return refuse(at, "size out of range");
+        node->size[i] = (uint32_t)side;
+    }
+    if (!read_choice(nn_json_member(json, "filter"), filters, 2, &choice))
+        return refuse(at, "filter unknown to this version");
+    node->filter = (enum nn_filter)choice;
+    if (!read_choice(nn_json_member(json, "coordinates"), places, 3, &choice))
+        return refuse(at, "coordinates unknown to this version");
+    node->coordinates = (enum nn_coordinates)choice;
+    return API_OK;
+}
+
+static enum api_status read_depth_to_space(const struct place *at,
+                                           const struct nn_json *json,
+                                           struct nn_node *node)
+{
+    static const char *const orders[] = {"dcr", "crd"};
+    uint64_t block;
+    unsigned choice;
+    if (!nn_json_integer(nn_json_member(json, "block"), 1, 255, &block))
+        return refuse(at, "block is no number from 1 to 255");
+    node->block = (uint8_t)block;
+    if (!read_choice(nn_json_member(json, "order"), orders, 2, &choice))
+        return refuse(at, "order unknown to this version");
+    node->order = (enum nn_depth_order)choice;
+    return API_OK;
 }
 
 static enum api_status read_node(const struct place *at,
@@ -237,21 +366,18 @@ static enum api_status read_node(const struct place *at,
         status = read_weight(at, json, ops[row].weight_rank, node);
     if (status == API_OK)
         status = read_scale_bias(at, json, node);
-    if (status != API_OK)
-        return status;
-
-    if (!read_act(nn_json_member(json, "act"), &node->act))
-        return refuse(at, "act unknown to this version");
-    if (!read_bytes(nn_json_member(json, "stride"), 2, 1, 255, 1, node->stride))
-        return refuse(at, "stride is not two numbers from 1 to 255");
-    if (!read_bytes(nn_json_member(json, "pad"), 4, 0, 254, 0, node->pad))
-        return refuse(at, "pad is not four numbers from 0 to 254");
-    if (ops[row].members & M_KERNEL) {
-        const struct nn_json *kernel = nn_json_member(json, "kernel");
-        if (!kernel || !read_bytes(kernel, 2, 1, 255, 1, node->kernel))
-            return refuse(at, "kernel is not two numbers from 1 to 255");
-    }
-    return API_OK;
+    if (status == API_OK)
+        status = read_act(at, json, node);
+    if (status == API_OK)
+        status = read_window(at, json, ops[row].members, node);
+    if (status == API_OK && node->op == NN_OP_RESIZE)
+        status = read_resize(at, json, node);
+    if (status == API_OK && node->op == NN_OP_DEPTH_TO_SPACE)
+        status = read_depth_to_space(at, json, node);
+    if (status == API_OK && node->op == NN_OP_LAYER_NORM &&
+        !read_float(nn_json_member(json, "epsilon"), 1e-12, 1, &node->epsilon))
+        return refuse(at, "epsilon is no number from 1e-12 to 1");
+    return status;
 }
 
 static enum api_status read_graph(struct nn_bundle *bundle, const char *name,

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "api/limits.h"
+#include "nn/conv.h"
 #include "nn/shape.h"
 
 enum { ALIGN_FLOATS = 16 }; /* 64 bytes, one cache line */
@@ -105,7 +106,8 @@ static void fuse_additions(struct planner *planner)
             continue;
         late = add->in[0] > add->in[1] ? add->in[0] : add->in[1];
         made = &graph->nodes[late - 1]; /* differing, so the later is not 0 */
-        if ((made->op == NN_OP_CONV || made->op == NN_OP_LINEAR) &&
+        if (((made->op == NN_OP_CONV && made->groups == 1) ||
+             made->op == NN_OP_LINEAR) &&
             made->act == NN_ACT_NONE && values[late].readers == 1) {
             values[late].swallows = i + 1;
             values[i + 1].swallowed = true;
@@ -181,10 +183,43 @@ static void release_read(struct planner *planner, uint32_t step)
     planner->block_count = kept;
 }
 
-static void set_clamp(struct nn_step *step, enum nn_act act)
+static void set_act(struct nn_step *step, const struct nn_node *node)
 {
-    step->lo = act == NN_ACT_NONE ? -INFINITY : 0.0f;
-    step->hi = act == NN_ACT_RELU6 ? 6.0f : INFINITY;
+    step->lo = -INFINITY;
+    step->hi = INFINITY;
+    step->curve = NN_ACT_NONE;
+    switch (node->act) {
+    case NN_ACT_NONE:
+        break;
+    case NN_ACT_RELU6:
+        step->hi = 6.0f;
+        step->lo = 0.0f;
+        break;
+    case NN_ACT_RELU:
+        step->lo = 0.0f;
+        break;
+    case NN_ACT_CLIP:
+        step->lo = node->limits[0];
+        step->hi = node->limits[1];
+        break;
+    default:
+        step->curve = node->act;
+        step->slope = node->slope;
+    }
+}
+
+/* What only some ops have. */
+static void set_particulars(struct nn_step *step, const struct nn_node *node)
+{
+    step->groups = node->op == NN_OP_CONV ? node->groups : 1;
+    for (int axis = 0; axis < 2; axis++)
+        step->dilation[axis] =
+            node->op == NN_OP_CONV ? node->dilation[axis] : 1;
+    step->epsilon = node->epsilon;
+    step->filter = node->filter;
+    step->coordinates = node->coordinates;
+    step->block = node->block;
+    step->order = node->order;
 }
 
 /* Kernel, stride and padding; everything but windows is a window of 1 x 1. */
@@ -215,18 +250,18 @@ static enum api_status pack(struct planner *planner, uint32_t index,
                             struct nn_step *step)
 {
     struct nn_node node = planner->graph->nodes[index];
-    size_t depth;
+    size_t floats;
 
     if (node.op == NN_OP_AFFINE) /* its channels are those of its input */
         node.out = node.inch = (struct nn_range){0, step->in.channels};
     if (node.op == NN_OP_CONV) {
-        step->gather = step->kernel[0] != 1 || step->kernel[1] != 1 ||
-                       step->stride[0] != 1 || step->stride[1] != 1 ||
-                       node.pad[0] || node.pad[1] || node.pad[2] || node.pad[3];
-        depth = (size_t)step->kernel[0] * step->kernel[1] * step->in.channels;
-        if (step->gather &&
-            depth * planner->kernels->mr > planner->gather_floats)
-            planner->gather_floats = depth * planner->kernels->mr;
+        step->gather = step->groups != 1 || step->kernel[0] != 1 ||
+                       step->kernel[1] != 1 || step->stride[0] != 1 ||
+                       step->stride[1] != 1 || node.pad[0] || node.pad[1] ||
+                       node.pad[2] || node.pad[3];
+        floats = nn_conv_scratch_floats(step, planner->kernels->mr);
+        if (floats > planner->gather_floats)
+            planner->gather_floats = floats;
     }
     return nn_weights_pack(planner->weights, &node, &step->packed,
                            planner->error);
@@ -244,15 +279,18 @@ static enum api_status make_step(struct planner *planner, uint32_t index,
     step->op = node->op;
     step->in = values[node->in[0]].shape;
     step->from = values[node->in[0]].place;
-    set_clamp(step, node->act);
+    set_act(step, node);
+    set_particulars(step, node);
     set_window(step, node);
-    if (node->op == NN_OP_ADD)
+    if (node->in_count == 2) {
         step->with = values[node->in[1]].place;
+        step->other = values[node->in[1]].shape;
+    }
     if (values[made].swallows) {
         step->residual = true;
         step->with = values[residual_of(planner, index)].place;
         made = values[made].swallows;
-        set_clamp(step, planner->graph->nodes[made - 1].act);
+        set_act(step, &planner->graph->nodes[made - 1]);
     }
     step->out = values[made].shape;
     if (made == planner->graph->node_count)

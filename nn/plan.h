@@ -34,12 +34,21 @@ struct nn_step {
     enum nn_op op;
     struct nn_shape in, out;
     struct nn_place from, to;
-    struct nn_place with; /* second operand of an add, or residual */
-    bool residual;        /* conv, linear: adds `with` before clamping */
-    bool gather;          /* conv: windows are copied together first */
+    struct nn_place with;  /* second operand, or residual */
+    struct nn_shape other; /* of a second operand */
+    bool residual;         /* conv, linear: adds `with` before clamping */
+    bool gather;           /* conv: windows are copied together first */
     uint32_t kernel[2], stride[2], pad[2]; /* y, x; pad: top, left */
+    uint32_t dilation[2], groups;          /* conv, linear */
     const float *packed;                   /* lent by the nn_weights */
     float lo, hi;
+    enum nn_act curve; /* comes behind the clamp; NN_ACT_NONE: nothing does */
+    float slope;       /* leaky_relu */
+    float epsilon;     /* layer_norm */
+    enum nn_filter filter;           /* resize */
+    enum nn_coordinates coordinates; /* resize */
+    uint32_t block;                  /* depth_to_space */
+    enum nn_depth_order order;       /* depth_to_space */
 };
 
 /* Immutable once built; any number of threads may run it, each with its own

@@ -43,13 +43,20 @@ static enum api_status slide(const struct where *where,
                              uint32_t kernel_x, struct nn_shape *out)
 {
     const struct nn_node *node = &where->graph->nodes[where->index];
+    uint32_t reach[2] = {kernel_y, kernel_x};
 
     if (kernel_y < 1 || kernel_y > 255 || kernel_x < 1 || kernel_x > 255 ||
         node->stride[0] < 1 || node->stride[1] < 1)
         return refuse(where, "kernel or stride out of range");
-    out->height = outputs(in->height, kernel_y, node->stride[0], node->pad[0],
+    if (node->op == NN_OP_CONV)
+        for (int axis = 0; axis < 2; axis++) {
+            if (node->dilation[axis] < 1)
+                return refuse(where, "dilation out of range");
+            reach[axis] = (reach[axis] - 1) * node->dilation[axis] + 1;
+        }
+    out->height = outputs(in->height, reach[0], node->stride[0], node->pad[0],
                           node->pad[1]);
-    out->width = outputs(in->width, kernel_x, node->stride[1], node->pad[2],
+    out->width = outputs(in->width, reach[1], node->stride[1], node->pad[2],
                          node->pad[3]);
     if (!out->height || !out->width)
         return refuse(where, "the kernel is larger than its padded input");
@@ -91,11 +98,14 @@ static enum api_status infer_weighted(const struct where *where,
         depth = (uint64_t)weight->dims[0] * weight->dims[1];
     } else {
         uint32_t inch = node->inch.to - node->inch.from;
+        uint32_t groups = node->op == NN_OP_CONV ? node->groups : 1;
 
         if (!range_within(&node->out, weight->dims[0]) ||
             !range_within(&node->inch, weight->dims[rank - 1]) ||
-            inch != in->channels)
+            (uint64_t)inch * groups != in->channels)
             return refuse(where, "channels disagree with weight or input");
+        if (channels % groups != 0) /* inputs agree, so groups are not 0 */
+            return refuse(where, "the outputs do not divide into the groups");
         if (node->op == NN_OP_LINEAR) {
             if (in->height != 1 || in->width != 1)
                 return refuse(where, "the input of linear is not 1 x 1");
@@ -140,6 +150,53 @@ static enum api_status infer_pool(const struct where *where,
     return API_OK;
 }
 
+/* Is each side that of the other shape, or 1? */
+static bool spreads_over(const struct nn_shape *small,
+                         const struct nn_shape *large)
+{
+    return (small->height == large->height || small->height == 1) &&
+           (small->width == large->width || small->width == 1) &&
+           (small->channels == large->channels || small->channels == 1);
+}
+
+static bool same_shape(const struct nn_shape *a, const struct nn_shape *b)
+{
+    return a->height == b->height && a->width == b->width &&
+           a->channels == b->channels;
+}
+
+/* What moves or joins values: *out is the shape of the first input. */
+static enum api_status infer_moved(const struct where *where,
+                                   const struct nn_shape *other,
+                                   struct nn_shape *out)
+{
+    const struct nn_node *node = &where->graph->nodes[where->index];
+    const uint32_t square = (uint32_t)node->block * node->block;
+
+    if (node->op == NN_OP_CONCAT) {
+        if (out->height != other->height || out->width != other->width)
+            return refuse(where, "the inputs of concat differ in size");
+        out->channels += other->channels; /* both at most 2^16 */
+    } else if (node->op == NN_OP_RESIZE) {
+        out->height = node->size[0];
+        out->width = node->size[1];
+    } else {
+        if (!square || out->channels % square != 0)
+            return refuse(where, "the channels are no multiple of the block");
+        out->height *= node->block;
+        out->width *= node->block;
+        out->channels /= square;
+    }
+    if (!nn_shape_allowed(out))
+        return refuse(where, "output too large");
+    return API_OK;
+}
+
+uint8_t nn_shape_inputs(enum nn_op op)
+{
+    return op == NN_OP_ADD || op == NN_OP_MUL || op == NN_OP_CONCAT ? 2 : 1;
+}
+
 enum api_status nn_shape_infer(const struct nn_graph *graph, uint32_t index,
                                const struct nn_shape *shapes,
                                struct nn_shape *out, uint64_t *operations,
@@ -147,8 +204,8 @@ enum api_status nn_shape_infer(const struct nn_graph *graph, uint32_t index,
 {
     const struct where where = {graph, index, error};
     const struct nn_node *node = &graph->nodes[index];
-    const uint8_t in_count = node->op == NN_OP_ADD ? 2 : 1;
-    struct nn_shape in, made;
+    const uint8_t in_count = nn_shape_inputs(node->op);
+    struct nn_shape in, other, made;
     uint64_t cost;
     enum api_status status = API_OK;
 
@@ -158,6 +215,7 @@ enum api_status nn_shape_infer(const struct nn_graph *graph, uint32_t index,
         if (node->in[i] > index) /* value i + 1 is made by node i */
             return refuse(&where, "input is no earlier value");
     in = made = shapes[node->in[0]];
+    other = shapes[node->in[in_count - 1]];
     cost = nn_shape_floats(&in);
     switch (node->op) {
     case NN_OP_CONV:
@@ -173,10 +231,19 @@ enum api_status nn_shape_infer(const struct nn_graph *graph, uint32_t index,
         made.height = made.width = 1;
         break;
     case NN_OP_ADD:
-        made = shapes[node->in[1]];
-        if (made.height != in.height || made.width != in.width ||
-            made.channels != in.channels)
+        if (!same_shape(&in, &other))
             return refuse(&where, "the inputs of add differ in shape");
+        break;
+    case NN_OP_MUL:
+        if (!spreads_over(&other, &in))
+            return refuse(&where, "the second input of mul does not fit");
+        break;
+    case NN_OP_CONCAT:
+    case NN_OP_RESIZE:
+    case NN_OP_DEPTH_TO_SPACE:
+        status = infer_moved(&where, &other, &made);
+        if (status == API_OK)
+            cost = nn_shape_floats(&made);
         break;
     case NN_OP_AFFINE:
         if (!node->scale || !node->bias ||
@@ -186,6 +253,7 @@ enum api_status nn_shape_infer(const struct nn_graph *graph, uint32_t index,
         break;
     case NN_OP_ACT:
     case NN_OP_SOFTMAX:
+    case NN_OP_LAYER_NORM:
         break;
     default:
         return refuse(&where, "unknown op");

@@ -13,6 +13,9 @@ enum api_status nn_shape_infer(const struct nn_graph *graph, uint32_t index,
                                struct nn_shape *out, uint64_t *operations,
                                struct api_error *error);
 
+/* How many values a node of this op reads. */
+uint8_t nn_shape_inputs(enum nn_op op);
+
 /* Is this a shape that the engine takes: sides from 1 to
  * API_LIMIT_TENSOR_SIDE, bytes at most API_LIMIT_ARENA_BYTES? */
 bool nn_shape_allowed(const struct nn_shape *shape);

@@ -29,13 +29,18 @@ static bool is_depthwise(enum nn_op op)
     return op == NN_OP_DWCONV || op == NN_OP_AFFINE;
 }
 
+static uint32_t groups_of(const struct nn_node *node)
+{
+    return node->op == NN_OP_CONV ? node->groups : 1;
+}
+
 static bool same_weights(const struct nn_node *a, const struct nn_node *b)
 {
     return is_depthwise(a->op) == is_depthwise(b->op) &&
            a->weight == b->weight && a->scale == b->scale &&
            a->bias == b->bias && a->out.from == b->out.from &&
            a->out.to == b->out.to && a->inch.from == b->inch.from &&
-           a->inch.to == b->inch.to;
+           a->inch.to == b->inch.to && groups_of(a) == groups_of(b);
 }
 
 static uint64_t mix(uint64_t hash, uint64_t value)
@@ -135,12 +140,14 @@ static float element_or(const struct nn_tensor *tensor, size_t n, float other)
     return tensor ? element(tensor, n) : other;
 }
 
-static void pack_panels(const struct nn_weights *weights,
-                        const struct nn_node *node, float *to)
+/* One group's panels, of `columns` output channels that begin with the
+ * `first` in range; returns where they end. */
+static float *pack_group(const struct nn_weights *weights,
+                         const struct nn_node *node, uint32_t first,
+                         uint32_t columns, float *to)
 {
     const struct nn_tensor *weight = node->weight;
     const uint32_t nr = weights->kernels->nr;
-    uint32_t columns = node->out.to - node->out.from;
     uint32_t channels = node->inch.to - node->inch.from;
     size_t taps =
         node->op == NN_OP_CONV ? (size_t)weight->dims[1] * weight->dims[2] : 1;
@@ -153,11 +160,11 @@ static void pack_panels(const struct nn_weights *weights,
         if (rest > width)
             rest = width;
         for (uint32_t n = 0; n < rest; n++) {
-            size_t row = (node->out.from + column + n) * taps;
-            float scale = element_or(node->scale, column + n, 1.0f);
+            size_t row = (node->out.from + first + column + n) * taps;
+            float scale = element_or(node->scale, first + column + n, 1.0f);
             float *at = to + n;
 
-            *at = element_or(node->bias, column + n, 0.0f);
+            *at = element_or(node->bias, first + column + n, 0.0f);
             for (size_t tap = 0; tap < taps; tap++) {
                 size_t from = (row + tap) * all_channels + node->inch.from;
 
@@ -170,6 +177,17 @@ static void pack_panels(const struct nn_weights *weights,
         to += (taps * channels + 1) * width;
         column += width;
     }
+    return to;
+}
+
+static void pack_panels(const struct nn_weights *weights,
+                        const struct nn_node *node, float *to)
+{
+    uint32_t groups = groups_of(node);
+    uint32_t columns = (node->out.to - node->out.from) / groups;
+
+    for (uint32_t group = 0; group < groups; group++)
+        to = pack_group(weights, node, group * columns, columns, to);
 }
 
 static void pack_blocks(const struct nn_weights *weights,
@@ -210,12 +228,12 @@ static size_t packed_floats(const struct nn_weights *weights,
             depth = (uint64_t)dims[0] * dims[1];
         columns = (columns + lanes - 1) / lanes * lanes;
     } else {
-        uint32_t half = weights->kernels->nr / 2;
+        uint32_t half = weights->kernels->nr / 2, groups = groups_of(node);
 
         depth = node->inch.to - node->inch.from;
         if (node->op == NN_OP_CONV) /* sides are below 2^17, so this fits */
             depth *= dims[1] * (uint64_t)dims[2];
-        columns = (columns + half - 1) / half * half;
+        columns = (columns / groups + half - 1) / half * half * groups;
     }
     if (depth + 1 > API_LIMIT_PACKED_BYTES / sizeof(float) / columns)
         return 0;

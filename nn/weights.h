@@ -24,8 +24,8 @@ void nn_weights_close(struct nn_weights **weights);
  * the same scale and bias get the same memory, whatever graph they are in.
  *
  * conv, linear: the layout of struct nn_tile, with k counting ky, kx, input
- * channel, the last fastest. dwconv, affine: the layout of struct nn_dwconv;
- * an affine is a depthwise convolution of one tap.
+ * channel, the last fastest; one such for each group. dwconv, affine: the
+ * layout of struct nn_dwconv; an affine is a depthwise convolution of one tap.
  *
  * The node's tensors must have the shapes that docs/WIRE.md demands and its
  * ranges must lie within them (nn/plan.c checks). API_BAD_BUNDLE when the

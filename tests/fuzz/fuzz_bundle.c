@@ -17,10 +17,14 @@ static int is_small(const struct nn_bundle *bundle)
                 return 0;
         if (graph->node_count > 32)
             return 0;
-        for (uint32_t n = 0; n < graph->node_count; n++)
+        for (uint32_t n = 0; n < graph->node_count; n++) {
+            const struct nn_node *node = &graph->nodes[n];
             for (int i = 0; i < 4; i++)
-                if (graph->nodes[n].pad[i] > 8)
+                if (node->pad[i] > 8)
                     return 0;
+            if (node->size[0] > 64 || node->size[1] > 64 || node->block > 8)
+                return 0;
+        }
     }
     return 1;
 }

@@ -28,8 +28,20 @@ static void save(const char *target, const char *name, int leading,
     fclose(file);
 }
 
+/* A bundle of the tests, opened. */
+static struct nn_bundle *open_bundle(const char *path)
+{
+    struct nn_bundle *bundle = NULL;
+    must_hold(nn_bundle_open(path, &bundle, NULL) == API_OK, path);
+    return bundle;
+}
+
 static void make_bundles(const struct nn_bundle *bundle)
 {
+    struct nn_bundle *operators =
+        open_bundle(CLEAVE_SOURCE_DIR "/tests/data/operators.safetensors");
+    save("bundle", "operators", -1, operators->file, operators->file_bytes);
+    nn_bundle_close(&operators);
     save("bundle", "whole", -1, bundle->file, bundle->file_bytes);
     for (int local = 0; local < 2; local++) {
         uint8_t *bytes;
@@ -206,10 +218,8 @@ int main(int count, char **arguments)
     }
     root = arguments[1];
     mkdir(root, 0777);
-    struct nn_bundle *bundle = NULL;
-    must_hold(nn_bundle_open(CLEAVE_SOURCE_DIR "/tests/data/tiny.safetensors",
-                             &bundle, NULL) == API_OK,
-              "the tiny bundle opens");
+    struct nn_bundle *bundle =
+        open_bundle(CLEAVE_SOURCE_DIR "/tests/data/tiny.safetensors");
     make_bundles(bundle);
     make_pictures();
     make_latents_and_frames(bundle);

@@ -103,6 +103,7 @@ static void product_run(struct product *p, uint32_t seed)
     const struct nn_tensor scale =
         tensor_of(NN_F32, p->scale, 1, p->columns, 1, 1, 1);
     const struct nn_node node = {.op = NN_OP_CONV,
+                                 .groups = 1,
                                  .weight = &weight,
                                  .bias = &bias,
                                  .scale = &scale,

@@ -16,6 +16,7 @@
 #include "tests/run_suite.h"
 
 #define TINY CLEAVE_SOURCE_DIR "/tests/data/tiny.safetensors"
+#define OPERATORS CLEAVE_SOURCE_DIR "/tests/data/operators.safetensors"
 #define DEFAULT CLEAVE_SOURCE_DIR "/models/default.safetensors"
 
 static const struct nn_kernels *level;
@@ -116,15 +117,18 @@ static void rig_close(struct rig *rig)
     ck_assert_ptr_null(rig->model);
 }
 
-START_TEST(tiny_nodes_match_pytorch)
+START_TEST(nodes_match_pytorch)
 {
+    static const char *const paths[] = {TINY, OPERATORS};
+    static const char *const goldens[] = {"tiny_golden.safetensors",
+                                          "operators_golden.safetensors"};
     struct nn_bundle *bundle = NULL;
     struct nn_weights *weights = NULL;
-    struct golden *golden = golden_open("tiny_golden.safetensors");
+    struct golden *golden = golden_open(goldens[_i]);
     const struct nn_kernels *kernels = level;
     uint32_t compared = 0;
 
-    ck_assert_int_eq(nn_bundle_open(TINY, &bundle, NULL), API_OK);
+    ck_assert_int_eq(nn_bundle_open(paths[_i], &bundle, NULL), API_OK);
     ck_assert_int_eq(nn_weights_open(kernels, &weights), API_OK);
     for (uint32_t i = 0; i < bundle->graph_count; i++) {
         /* The graph cut off behind each of its nodes in turn. */
@@ -489,7 +493,7 @@ Suite *make_suite(void)
 
     level = reference_level();
     tcase_set_timeout(cases, 0);
-    tcase_add_test(cases, tiny_nodes_match_pytorch);
+    tcase_add_loop_test(cases, nodes_match_pytorch, 0, 2);
     tcase_add_test(cases, tiny_points_match_pytorch);
     tcase_add_loop_test(cases, runs_do_not_allocate, 0, 2);
     if (level != &nn_kernels_scalar)

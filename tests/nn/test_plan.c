@@ -129,6 +129,8 @@ START_TEST(conv_of_every_window)
         .out = {OUT_FROM, OUT_TO},
         .inch = {IN_FROM, IN_FROM + 4},
         .stride = {(uint8_t)s->stride_y, (uint8_t)s->stride_x},
+        .dilation = {1, 1},
+        .groups = 1,
         .pad = {(uint8_t)s->pad_top, (uint8_t)s->pad_bottom,
                 (uint8_t)s->pad_left, (uint8_t)s->pad_right}};
     const struct nn_graph graph = {"g", {s->height, s->width, 4}, 1, &node};
@@ -186,13 +188,15 @@ enum { VALUE_FLOATS = HEIGHT * WIDTH * CHANNELS };
 
 struct pool_of_tensors {
     float numbers[CHANNELS * 9 * CHANNELS];
-    struct nn_tensor dense, point, depthwise, vector;
+    struct nn_tensor dense, halves, point, depthwise, vector;
 };
 
 static void pool_open(struct pool_of_tensors *pool)
 {
     fill(pool->numbers, CHANNELS * 9 * CHANNELS, FILL_NORMAL, 11);
     pool->dense = tensor_of(NN_F32, pool->numbers, 4, CHANNELS, 3, 3, CHANNELS);
+    pool->halves =
+        tensor_of(NN_F32, pool->numbers, 4, CHANNELS, 3, 3, CHANNELS / 2);
     pool->point = tensor_of(NN_F32, pool->numbers, 4, CHANNELS, 1, 1, CHANNELS);
     pool->depthwise = tensor_of(NN_F32, pool->numbers, 3, 3, 3, CHANNELS, 1);
     pool->vector = tensor_of(NN_F32, pool->numbers, 1, CHANNELS, 1, 1, 1);
@@ -208,12 +212,18 @@ static uint32_t draw(uint32_t *state, uint32_t below)
 static struct nn_node random_node(const struct pool_of_tensors *pool,
                                   uint32_t *state, uint32_t newest)
 {
-    struct nn_node node = {
-        .in_count = 1, .stride = {1, 1}, .act = (enum nn_act)draw(state, 3)};
+    struct nn_node node = {.in_count = 1,
+                           .stride = {1, 1},
+                           .dilation = {1, 1},
+                           .groups = 1,
+                           .act = (enum nn_act)draw(state, NN_ACT_GELU + 1),
+                           .limits = {-0.5f, 0.25f},
+                           .slope = 0.125f,
+                           .epsilon = 1e-5f};
 
     /* Mostly the newest value, so that few nodes are dead. */
     node.in[0] = draw(state, 3) ? newest : draw(state, newest + 1);
-    switch (draw(state, 7)) {
+    switch (draw(state, 9)) {
     case 0:
         node.op = NN_OP_DWCONV;
         node.weight = &pool->depthwise;
@@ -237,6 +247,16 @@ static struct nn_node random_node(const struct pool_of_tensors *pool,
     case 4:
         node.op = NN_OP_ACT;
         break;
+    case 5:
+        node.op = NN_OP_LAYER_NORM;
+        break;
+    case 6: /* in two groups, which no addition may be fused into */
+        node.op = NN_OP_CONV;
+        node.weight = &pool->halves;
+        node.groups = 2;
+        node.dilation[0] = node.dilation[1] = 2;
+        memset(node.pad, 2, sizeof node.pad);
+        break;
     default:
         node.op = NN_OP_ADD;
         node.in_count = 2;
@@ -245,7 +265,9 @@ static struct nn_node random_node(const struct pool_of_tensors *pool,
     }
     if (node.weight)
         node.out = node.inch = (struct nn_range){0, CHANNELS};
-    if (draw(state, 2))
+    if (node.groups > 1)
+        node.inch.to = CHANNELS / 2;
+    if (node.op == NN_OP_LAYER_NORM || draw(state, 2))
         node.act = NN_ACT_NONE; /* what fusion wants */
     return node;
 }
@@ -256,17 +278,17 @@ static void run_alone(const struct nn_node *node, struct nn_weights *weights,
     struct nn_node alone = *node;
     struct nn_graph graph = {"g", {HEIGHT, WIDTH, CHANNELS}, 1, &alone};
 
+    alone.in[0] = 0;
     if (node->op == NN_OP_ADD) {
         float sums[VALUE_FLOATS];
 
         for (int i = 0; i < VALUE_FLOATS; i++)
             sums[i] = values[node->in[0]][i] + values[node->in[1]][i];
-        nn_clamp(sums, out, VALUE_FLOATS,
-                 node->act == NN_ACT_NONE ? -INFINITY : 0.0f,
-                 node->act == NN_ACT_RELU6 ? 6.0f : INFINITY);
+        alone.op = NN_OP_ACT;
+        alone.in_count = 1;
+        run(&graph, weights, sums, out);
         return;
     }
-    alone.in[0] = 0;
     run(&graph, weights, values[node->in[0]], out);
 }
 
@@ -280,7 +302,7 @@ START_TEST(random_graphs_run_as_their_nodes_do)
     pool_open(&pool);
     ck_assert_int_eq(nn_weights_open(level, &weights), API_OK);
     fill(values[0], VALUE_FLOATS, FILL_NORMAL, 12);
-    for (int round = 0; round < 1000; round++) {
+    for (int round = 0; round < 1500; round++) {
         struct nn_node nodes[NODES_MAX];
         struct nn_graph graph = {"g", {HEIGHT, WIDTH, CHANNELS}, 0, nodes};
         struct nn_plan *plan = NULL;
@@ -315,7 +337,9 @@ static struct nn_node point_conv(const struct pool_of_tensors *pool,
                                  .weight = &pool->point,
                                  .out = {0, CHANNELS},
                                  .inch = {0, CHANNELS},
-                                 .stride = {1, 1}};
+                                 .stride = {1, 1},
+                                 .dilation = {1, 1},
+                                 .groups = 1};
 
     return node;
 }

@@ -37,7 +37,9 @@ static void flawed_open(struct flawed *f)
                                    .bias = &f->vector,
                                    .out = {0, 4},
                                    .inch = {0, 2},
-                                   .stride = {1, 1}};
+                                   .stride = {1, 1},
+                                   .dilation = {1, 1},
+                                   .groups = 1};
     f->nodes[1] = (struct nn_node){.op = NN_OP_DWCONV,
                                    .in_count = 1,
                                    .in = {1, 0},
@@ -45,6 +47,8 @@ static void flawed_open(struct flawed *f)
                                    .out = {0, 4},
                                    .inch = {0, 4},
                                    .stride = {1, 1},
+                                   .dilation = {1, 1},
+                                   .groups = 1,
                                    .pad = {1, 1, 1, 1}};
     f->nodes[2] = (struct nn_node){
         .op = NN_OP_GLOBAL_AVGPOOL, .in_count = 1, .in = {2, 0}};
@@ -67,12 +71,16 @@ static void set_input(struct flawed *f, uint32_t h, uint32_t w, uint32_t c)
 static void set_node(struct flawed *f, uint32_t index, enum nn_op op,
                      uint32_t in)
 {
-    f->nodes[index] = (struct nn_node){
-        .op = op, .in_count = 1, .in = {in, 0}, .stride = {1, 1}};
+    f->nodes[index] = (struct nn_node){.op = op,
+                                       .in_count = 1,
+                                       .in = {in, 0},
+                                       .stride = {1, 1},
+                                       .dilation = {1, 1},
+                                       .groups = 1};
     f->nodes[index].kernel[0] = f->nodes[index].kernel[1] = 2;
 }
 
-enum { FLAWS = 38 };
+enum { FLAWS = 50 };
 
 static void put_flaw(struct flawed *f, int flaw)
 {
@@ -200,6 +208,51 @@ static void put_flaw(struct flawed *f, int flaw)
         break;
     case 36:
         set_node(f, 0, NN_OP_ACT, 1); /* itself */
+        f->graph.node_count = 1;
+        break;
+    case 37:
+        nodes[0].dilation[1] = 0;
+        break;
+    case 38: /* 3 x 3 with gaps reaches over 7 pixels */
+        f->conv.dims[1] = f->conv.dims[2] = 3;
+        nodes[0].dilation[0] = nodes[0].dilation[1] = 3;
+        break;
+    case 39:
+        nodes[0].groups = 0;
+        break;
+    case 40: /* the input has two channels, groups want four */
+        nodes[0].groups = 2;
+        break;
+    case 41: /* four outputs in three groups */
+        f->graph.input[2] = 6;
+        nodes[0].groups = 3;
+        break;
+    case 42: /* 2^32 channels must not wrap */
+        nodes[0].groups = 0x80000001u;
+        break;
+    case 43:
+        set_node(f, 2, NN_OP_MUL, 3), nodes[2].in_count = 2;
+        break; /* itself */
+    case 44:   /* a 1 x 1 by a 5 x 5 */
+        set_node(f, 3, NN_OP_MUL, 3), nodes[3].in_count = 2;
+        nodes[3].in[1] = 2;
+        break;
+    case 45:
+        set_node(f, 3, NN_OP_CONCAT, 3), nodes[3].in_count = 2;
+        nodes[3].in[1] = 2;
+        break;
+    case 46: /* twice 40000 channels */
+        set_node(f, 0, NN_OP_CONCAT, 0), nodes[0].in_count = 2;
+        f->graph.node_count = 1;
+        set_input(f, 1, 1, 40000);
+        break;
+    case 47:
+        set_node(f, 0, NN_OP_RESIZE, 0);
+        nodes[0].size[0] = nodes[0].size[1] = 65536;
+        f->graph.node_count = 1;
+        break;
+    case 48: /* two channels are no 2 x 2 */
+        set_node(f, 0, NN_OP_DEPTH_TO_SPACE, 0), nodes[0].block = 2;
         f->graph.node_count = 1;
         break;
     default: /* weights that fit a file, but not memory */

@@ -14,6 +14,7 @@ from .photos import find_photos
 from .picture import InputSpec, load_pixels
 from .reference import Reference
 from .tiny import write_tiny
+from .tiny_operators import write_operators
 
 SPECS = {
     "bicubic256": InputSpec(resize_shorter=256, filter="bicubic"),
@@ -79,5 +80,6 @@ def write_golden(folder: Path, bundle: Path, samples: Path) -> None:
     """Everything below `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     write_tiny(folder)
+    write_operators(folder)
     write_pictures(samples, folder / "pictures")
     write_answers(bundle, samples, folder / "default_golden.json")

@@ -40,7 +40,8 @@ class Reference:
                 out = slice(*node["out"]) if "out" in node else slice(None)
                 inch = slice(*node["inch"]) if "inch" in node else slice(None)
                 weight = self.tensors[node["weight"]][out, :, :, inch].permute(0, 3, 1, 2)
-                x = F.conv2d(self._pad(x, node), weight, stride=node["stride"])
+                x = F.conv2d(self._pad(x, node), weight, stride=node["stride"],
+                             dilation=node.get("dilation", 1), groups=node.get("groups", 1))
                 x = self._scale_bias(x, node)
             case "dwconv":
                 channels = slice(*node["channels"]) if "channels" in node else slice(None)
@@ -52,6 +53,8 @@ class Reference:
                 x = self._scale_bias(x, node)
             case "add":
                 x = x + inputs[1]
+            case "mul":
+                x = x * inputs[1]
             case "act":
                 pass
             case "affine":
@@ -66,15 +69,18 @@ class Reference:
                 x = x.mean((2, 3), keepdim=True)
             case "softmax":
                 x = x.softmax(1)
+            case "layer_norm":
+                centred = x - x.mean(1, keepdim=True)
+                x = centred * (centred.square().mean(1, keepdim=True) + node["epsilon"]).rsqrt()
+            case "concat":
+                x = torch.cat(inputs, 1)
+            case "resize":
+                x = resized(x, node)
+            case "depth_to_space":
+                x = depth_to_space(x, node["block"], node.get("order", "dcr"))
             case op:
                 raise ValueError(f"unknown op {op}")
-        match node.get("act", "none"):
-            case "relu":
-                return x.relu()
-            case "relu6":
-                return F.relu6(x)
-            case _:
-                return x
+        return activation(x, node)
 
     @staticmethod
     def _pad(x: Tensor, node: dict[str, Any], value: float = 0.0) -> Tensor:
@@ -129,6 +135,66 @@ class Reference:
         tables = {key: self.bundle.tensors[name]
                   for key, name in self.bundle.document["priors"][point["prior"]].items()}
         return FRAME_HEADER + payload_bytes(self.quantise(point["prior"], latent), tables)
+
+
+def activation(x: Tensor, node: dict[str, Any]) -> Tensor:
+    """A node's `act`."""
+    match node.get("act", "none"):
+        case "none":
+            return x
+        case "clip":
+            return x.clamp(*node["limits"])
+        case "leaky_relu":
+            return F.leaky_relu(x, node["slope"])
+        case "relu" | "relu6" | "sigmoid" | "silu" | "gelu" as name:
+            return getattr(F, name)(x)
+        case "hard_swish":
+            return F.hardswish(x)
+        case act:
+            raise ValueError(f"unknown act {act}")
+
+
+def source_positions(count: int, source: int, coordinates: str) -> np.ndarray:
+    """Where `count` resized pixels lie in a line of `source`, float64, not yet clamped."""
+    i = np.arange(count, dtype=np.float64)
+    match coordinates:
+        case "half_pixel":
+            return (2 * i + 1) * source / (2 * count) - 0.5
+        case "asymmetric":
+            return i * source / count
+        case "align_corners":
+            return i * (source - 1) / max(count - 1, 1)
+        case _:
+            raise ValueError(f"unknown coordinates {coordinates}")
+
+
+def nearest(positions: np.ndarray, coordinates: str) -> np.ndarray:
+    """The pixel that stands for each position, not yet clamped; halves go down."""
+    return np.floor(positions) if coordinates == "asymmetric" else np.ceil(positions - 0.5)
+
+
+def resized(x: Tensor, node: dict[str, Any]) -> Tensor:
+    """[N,C,H,W] at another height and width, one axis after the other."""
+    coordinates = node.get("coordinates", "half_pixel")
+    for axis, size in zip((2, 3), node["size"]):
+        at = source_positions(size, x.shape[axis], coordinates)
+        if node.get("filter", "nearest") == "nearest":
+            at = nearest(at, coordinates)
+        at = torch.from_numpy(at.clip(0, x.shape[axis] - 1))
+        first = at.floor().long()
+        second = (first + 1).clamp(max=x.shape[axis] - 1)
+        share = (at - first).float().reshape([-1 if i == axis else 1 for i in range(4)])
+        x = x.index_select(axis, first) * (1 - share) + x.index_select(axis, second) * share
+    return x
+
+
+def depth_to_space(x: Tensor, block: int, order: str) -> Tensor:
+    """[N,C,H,W] -> [N,C/block^2,H*block,W*block]."""
+    if order == "crd":
+        return F.pixel_shuffle(x, block)
+    n, c, h, w = x.shape
+    parts = x.reshape(n, block, block, c // block ** 2, h, w)
+    return parts.permute(0, 3, 4, 1, 5, 2).reshape(n, c // block ** 2, h * block, w * block)
 
 
 def u8_quantise(latent: np.ndarray) -> tuple[np.ndarray, np.float32, np.float32]:

@@ -1,4 +1,4 @@
-"""A tiny bundle with random weights and every kind of node, for the C engine's own tests."""
+"""A tiny bundle with random weights, as training makes them, for the C engine's own tests."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SIZE, CLASSES, MID, LATENT = 32, 10, 12, 8
 WIDTHS = {"w50": 0.5, "w100": 1.0}
 
 
-class _Weights:
+class Weights:
     """Seeded random tensors by name."""
 
     def __init__(self, seed: int) -> None:
@@ -40,7 +40,7 @@ class _Weights:
         return {"scale": f"{name}.scale", "bias": f"{name}.bias"}
 
 
-def _head(w: _Weights, width: str, share: float) -> Graph:
+def _head(w: Weights, width: str, share: float) -> Graph:
     mid, latent = int(MID * share), int(LATENT * share)
     g = Graph(w.tensors, (SIZE, SIZE, 3))
     v = g.conv(0, "stem", 2, out=(0, mid), act="relu6", **w.norm(f"{width}.stem", mid))
@@ -50,14 +50,14 @@ def _head(w: _Weights, width: str, share: float) -> Graph:
     return g
 
 
-def _tail(w: _Weights, g: Graph, v: int) -> None:
+def _tail(w: Weights, g: Graph, v: int) -> None:
     v = g.conv(v, "middle", 2, act="relu", **w.norm("middle", 16))
     v = g.global_avgpool(v)
     v = g.linear(v, "fc", **w.norm("fc", CLASSES, 0.02))
     g.softmax(v)
 
 
-def _ops(w: _Weights) -> Graph:
+def _ops(w: Weights) -> Graph:
     """Odd sizes and every padding: not used by any point."""
     g = Graph(w.tensors, (9, 11, 5))
     v = g.conv(0, w.weight("ops.conv5", (7, 5, 5, 5)), 2, act="relu", **w.norm("ops.conv5", 7))
@@ -78,7 +78,7 @@ def _ops(w: _Weights) -> Graph:
 
 def tiny_bundle(seed: int = 7) -> Bundle:
     """Two widths, both codecs, fp16, fp32 and int8 weights; 32x32 input, 10 classes."""
-    w = _Weights(seed)
+    w = Weights(seed)
     w.weight("stem", (MID, 3, 3, 3))
     w.weight("depthwise", (3, 3, MID))
     w.weight("reduce", (LATENT, 3, 3, MID), np.float32)
@@ -143,7 +143,7 @@ def _add_points(bundle: Bundle, built: dict[str, Graph]) -> None:
                    "head_macs": built["full"].macs, "tail_macs": 0})
 
 
-def _nodes(reference: Reference, graph: str, x: np.ndarray) -> dict[str, np.ndarray]:
+def node_outputs(reference: Reference, graph: str, x: np.ndarray) -> dict[str, np.ndarray]:
     """Every node's output [h,w,c] as nodes/<graph>/<index>."""
     document = reference.bundle.document["graphs"][graph]
     nodes = document["nodes"]
@@ -163,8 +163,8 @@ def write_tiny(folder: Path, seed: int = 11) -> None:
     pixels = rng.integers(0, 256, (1, SIZE, SIZE, 3), dtype=np.uint8)
     ops_input = rng.normal(0, 1, (1, 9, 11, 5)).astype(np.float32)
     golden = {"pixels": pixels[0], "input/ops": ops_input[0]}
-    golden |= _nodes(reference, "ops", ops_input)
-    golden |= _nodes(reference, "full", reference.normalise(pixels))
+    golden |= node_outputs(reference, "ops", ops_input)
+    golden |= node_outputs(reference, "full", reference.normalise(pixels))
     for point in bundle.document["points"]:
         name = point["id"]
         golden[f"probabilities/{name}"] = reference.classify(point, pixels)[0]
