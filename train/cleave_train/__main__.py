@@ -89,6 +89,18 @@ def _tune(args: argparse.Namespace) -> None:
     save_bundle(tune(recipe, prepared, tuning, args.run, device), args.output)
 
 
+def _import(args: argparse.Namespace) -> None:
+    try:
+        from .onnx_import.importer import Request, import_model
+    except ModuleNotFoundError as missing:
+        raise SystemExit(f"{missing}; pip install './train[import]' brings it") from None
+
+    size = (args.size[0], args.size[-1]) if args.size else None
+    import_model(Request(args.model, args.name, args.version, size, args.convention, args.resize,
+                         tuple(args.mean), tuple(args.std), args.labels, args.split, args.half),
+                 args.output)
+
+
 def _evaluate(args: argparse.Namespace) -> None:
     from .baselines import parse_codecs
     from .evaluate import Request, evaluate
@@ -130,6 +142,33 @@ def _add_tune(tune: argparse.ArgumentParser) -> None:
     tune.add_argument("--lr", type=float, default=1e-4)
     tune.add_argument("--output", type=Path, required=True, metavar="BUNDLE")
     tune.set_defaults(call=_tune)
+
+
+def _add_import(command: argparse.ArgumentParser) -> None:
+    command.add_argument("model", type=Path, metavar="ONNX")
+    command.add_argument("--output", type=Path, required=True, metavar="BUNDLE")
+    command.add_argument("--name", default="", help="of the model; default: the file's")
+    command.add_argument("--version", default="1")
+    command.add_argument("--size", type=int, nargs="+", default=[], metavar="PIXELS",
+                         help="height and width, or both at once, where the file leaves them open; "
+                              "default: 224")
+    command.add_argument("--convention", choices=("torchvision", "timm", "inception"),
+                         default="torchvision",
+                         help="of preparing pictures: bilinear with ImageNet's mean and deviation; "
+                              "bicubic with the same; bicubic from -1 to 1")
+    command.add_argument("--resize", type=int, default=0, metavar="PIXELS",
+                         help="shorter side before the centre is cut out; default: size / 0.875")
+    command.add_argument("--mean", type=float, nargs=3, default=[], metavar="LEVEL",
+                         help="of red, green and blue, 0 to 1, instead of the convention's")
+    command.add_argument("--std", type=float, nargs=3, default=[], metavar="LEVEL")
+    command.add_argument("--labels", type=Path, metavar="FILE",
+                         help="a line for each class, or a JSON list; default: ImageNet's if there "
+                              "are 1000 classes")
+    command.add_argument("--split", default="", metavar="NODE",
+                         help="also cut the network behind this node or tensor of the file, with "
+                              "an 8-bit bottleneck; an impossible one lists what is possible")
+    command.add_argument("--half", action="store_true", help="store weights as fp16")
+    command.set_defaults(call=_import)
 
 
 def _add_evaluate(evaluate: argparse.ArgumentParser) -> None:
@@ -181,6 +220,7 @@ def parser() -> argparse.ArgumentParser:
     export.add_argument("--output", type=Path, required=True, metavar="BUNDLE")
     export.set_defaults(call=_export)
 
+    _add_import(commands.add_parser("import", help="make a bundle of an ONNX image classifier"))
     _add_tune(commands.add_parser("tune", help="tune a whole network to codecs' pictures: the "
                                                "baseline that a bottleneck has to beat"))
     _add_evaluate(commands.add_parser("evaluate", help="accuracy and bytes, by the C engine"))

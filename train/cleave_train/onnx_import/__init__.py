@@ -1,0 +1,1 @@
+"""Turns an ONNX image classifier into a bundle."""

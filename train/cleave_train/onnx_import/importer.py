@@ -1,0 +1,148 @@
+"""Makes a bundle of a translated network: its input, labels, operating points, origin."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass, replace
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..bundle import Bundle, fingerprint, input_document, save_bundle
+from ..graph import Graph
+from ..labels import imagenet_labels
+from ..picture import InputSpec
+from .agreement import check_agreement
+from .read import Source, read_onnx
+from .simplify import clean_cuts, part
+from .translate import Network, translate
+
+IMAGENET = {"mean": (123.675, 116.28, 103.53), "scale": (58.395, 57.12, 57.375)}
+HALVES = {"mean": 127.5, "scale": 127.5}
+CONVENTIONS = {  # how pictures were prepared for training
+    "torchvision": InputSpec(filter="bilinear", **IMAGENET),
+    "timm": InputSpec(filter="bicubic", **IMAGENET),
+    "inception": InputSpec(filter="bicubic", **HALVES),
+}
+CROP = 0.875  # of the resized picture's shorter side is used
+LARGEST_LATENT = 1 << 20
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to import, and what the file does not say."""
+
+    model: Path
+    name: str = ""  # default: the file's
+    version: str = "1"
+    size: tuple[int, int] | None = None  # height, width in pixels, if the file leaves them open
+    convention: str = "torchvision"
+    resize_shorter: int = 0  # pixels; 0: by the convention
+    mean: tuple[float, ...] = ()  # of pixel values 0 to 1; (): by the convention
+    std: tuple[float, ...] = ()
+    labels: Path | None = None
+    split: str = ""
+    half: bool = False  # store weights as fp16
+
+
+def input_spec(request: Request, source: Source) -> InputSpec:
+    """How pictures are prepared."""
+    height, width = source.picture
+    spec = replace(CONVENTIONS[request.convention], width=width, height=height,
+                   resize_shorter=request.resize_shorter or round(max(height, width) / CROP))
+    if spec.resize_shorter < max(height, width):
+        raise SystemExit(f"pictures resized to {spec.resize_shorter} have no {width}x{height} crop")
+    levels = {key: tuple(255 * float(level) for level in given)
+              for key, given in (("mean", request.mean), ("scale", request.std)) if given}
+    return replace(spec, **levels)
+
+
+def read_labels(path: Path | None, classes: int) -> list[str]:
+    """One name for each class: of a file (a line each, or a JSON list), of ImageNet, or numbers."""
+    if path is None:
+        return imagenet_labels() if classes == 1000 else [f"class {i}" for i in range(classes)]
+    text = path.read_text(encoding="utf-8")
+    labels = json.loads(text) if text.lstrip().startswith("[") else text.splitlines()
+    if len(labels) != classes or not all(isinstance(label, str) for label in labels):
+        raise SystemExit(f"{path} has {len(labels)} labels, the network {classes} classes")
+    return labels
+
+
+def _cut(network: Network, name: str) -> int:
+    """The value behind which a network is to be split."""
+    graph, value = network.graph, network.names.get(network.makers.get(name, name))
+    possible = [cut for cut in clean_cuts(graph)
+                if np.prod(graph.shapes[cut]) <= LARGEST_LATENT
+                and graph.nodes[cut - 1]["op"] != "softmax"]
+    if value in possible:
+        return value
+    listed = "\n".join("  " + ", ".join(key for key, at in network.names.items() if at == cut)
+                       + f": {'x'.join(map(str, graph.shapes[cut]))}" for cut in possible)
+    reason = "there is no such node" if value is None else "later nodes reach around it"
+    raise SystemExit(f"cannot split behind {name!r}: {reason}; possible are\n{listed}")
+
+
+def _points(network: Network, split: str) -> tuple[dict[str, Graph], list[dict[str, Any]]]:
+    """Graphs by name, and the operating points on them."""
+    full = network.graph
+    graphs = {"full": full}
+    points = [{"id": "offload", "kind": "offload", "graph": "full", "head_macs": 0,
+               "tail_macs": full.macs}]
+    if split:
+        cut = _cut(network, split)
+        head, tail = part(full, 0, cut)[0], part(full, cut, len(full.nodes))[0]
+        graphs |= {"head": head, "tail": tail}
+        points.append({"id": "split-u8", "kind": "split", "width": 1.0, "rate": "u8",
+                       "ensemble": 1, "codec": "u8zstd", "head": "head", "tail": "tail",
+                       "latent": list(head.shapes[-1]), "head_macs": head.macs,
+                       "tail_macs": tail.macs})
+    points.append({"id": "local", "kind": "local", "graph": "full", "head_macs": full.macs,
+                   "tail_macs": 0})
+    return graphs, points
+
+
+def _halved(tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Weights as fp16; refuses those that it cannot hold."""
+    halves = {name: array.astype(np.float16) if name.endswith(".weight") else array
+              for name, array in tensors.items()}
+    too_large = [name for name, array in halves.items() if not np.isfinite(array).all()]
+    if too_large:
+        raise SystemExit(f"{len(too_large)} weights are beyond what fp16 holds, as {too_large[0]}")
+    return halves
+
+
+def build_bundle(request: Request) -> Bundle:
+    """Reads, translates and checks; writes nothing."""
+    source = read_onnx(request.model, request.size)
+    network = translate(source)
+    spec = input_spec(request, source)
+    graphs, points = _points(network, request.split)
+    name = request.name or re.sub(r"[^A-Za-z0-9._-]", "-", request.model.stem)[:63]
+    bundle = Bundle({
+        "format": 1, "name": name, "version": request.version, "fingerprint": "",
+        "input": input_document(spec),
+        "labels": read_labels(request.labels, network.graph.shapes[-1][2]),
+        "graphs": {key: graph.document() for key, graph in graphs.items()}, "priors": {},
+        "points": points,
+        "provenance": {"made_by": "cleave_train import", "date": date.today().isoformat(),
+                       "imported": source.origin, "split": request.split,
+                       "licence": "that of the imported network"},
+    }, network.graph.tensors)
+    bundle.tensors = {key: bundle.tensors[key] for key in sorted(bundle.used_tensors())}
+    if request.half:
+        bundle.tensors = _halved(bundle.tensors)
+    check_agreement(request.model, source, network, bundle)
+    bundle.document["fingerprint"] = fingerprint(bundle)
+    return bundle
+
+
+def import_model(request: Request, output: Path) -> None:
+    """The bundle of an ONNX file, and a line on what it is."""
+    bundle = build_bundle(request)
+    save_bundle(bundle, output)
+    point = bundle.point("local")
+    print(f"{output}: {output.stat().st_size / 1e6:.2f} MB, {point['head_macs'] / 1e6:.0f} MMAC, "
+          f"{len(bundle.document['labels'])} classes, fingerprint {bundle.document['fingerprint']}")
