@@ -27,6 +27,13 @@ const struct nn_graph *nn_bundle_graph(const struct nn_bundle *bundle,
 const struct nn_prior *nn_bundle_prior(const struct nn_bundle *bundle,
                                        const char *name);
 
+/* Reads graph->nodes[index], which is zeroed, from its JSON; the graph's name
+ * and the bundle's tensors are there already. */
+enum api_status nn_bundle_read_node(const struct nn_bundle *bundle,
+                                    const struct nn_graph *graph,
+                                    uint32_t index, const struct nn_json *json,
+                                    struct api_error *error);
+
 /* Each reads its part of bundle->document into *bundle, which frees whatever
  * was read when closed, also after a failure. Needs, in this order: tensors,
  * input and labels, graphs and priors, points. */
