@@ -215,6 +215,16 @@ def test_flattened_pictures(last: bool, tmp_path: Path) -> None:
                                                        "softmax"]
 
 
+def test_gathering_everything_is_reshaping(tmp_path: Path) -> None:
+    b = Builder()
+    v = b.add("GlobalAveragePool", b.add("Conv", "x", b.weight(4, 3, 1, 1)))
+    v = b.add("Reshape", v, b.constant(np.array([-1], np.int64)))
+    v = b.add("Gather", v, b.constant(np.arange(4).reshape(1, 4)))
+    v = b.add("MatMul", v, b.weight(4, 5))
+    assert ops_of(b.write(tmp_path / "m.onnx", v)) == ["conv", "global_avgpool", "linear",
+                                                       "softmax"]
+
+
 class ByShape(nn.Module):
     """Flattens by a shape that it computes."""
 
@@ -284,6 +294,7 @@ def test_all_that_is_unsupported_is_listed_and_nothing_written(tmp_path: Path) -
 
 REFUSED = {
     "an axis that is split": ("Reshape", [[1, 2, 2, 5, 5]], {}, "would split an axis"),
+    "two open sides": ("Reshape", [[1, -1, -1, 5]], {}, "is no shape"),
     "cubic": ("Resize", ["", np.float32([1, 1, 2, 2])], {"mode": "cubic"}, "resize by cubic"),
     "cropping": ("Resize", ["", np.float32([1, 1, 2, 2])],
                  {"coordinate_transformation_mode": "half_pixel_symmetric"}, "half_pixel_symm"),
@@ -293,6 +304,7 @@ REFUSED = {
     "a dilated pool": ("MaxPool", [], {"kernel_shape": [2, 2], "dilations": [2, 2]}, "dilation"),
     "reflected": ("Pad", [[0, 0, 1, 1, 0, 0, 1, 1]], {"mode": "reflect"}, "than zeros"),
     "deep padding": ("Pad", [[0, 1, 0, 0, 0, 0, 0, 0]], {}, "than height and width"),
+    "picking": ("Gather", [[1, 0]], {"axis": 1}, "picks some"),
     "slopes": ("PRelu", [np.float32([1, 2, 3, 4]).reshape(4, 1, 1)], {}, "slopes that differ"),
 }
 

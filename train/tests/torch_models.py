@@ -167,7 +167,7 @@ class TimmNet(nn.Module):
 
 
 class Unsupported(nn.Module):
-    """What the engine cannot run: SiLU, squeeze and excite, groups, a batch norm alone."""
+    """What training cannot use: SiLU, squeeze and excite, groups, a batch norm alone."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -146,7 +146,7 @@ class Trace:
         return operator.attrgetter(str(value.target))(self.module)
 
     def refusal(self, node: fx.Node) -> str | None:
-        """Why the engine cannot run this node; None if it can."""
+        """Why training cannot use this node; None if it can."""
         kind = self.kinds[node]
         if kind is None:
             return "not supported"

@@ -1,7 +1,7 @@
 """Any classification network whose forward pass torch.fx can follow, as a Network.
 
 Batch norms are folded into the convolutions before them and activations into what feeds them.
-Everything the engine cannot run is listed before anything is built.
+Everything that training cannot use is listed before anything is built.
 """
 
 from __future__ import annotations
@@ -144,8 +144,8 @@ def trace_network(model: nn.Module, height: int, width: int) -> Network:
                if (reason := trace.refusal(node))]
     if refused:
         lines = "".join(f"\n  {label}: {reason}" for label, reason in refused)
-        raise SystemExit(f"{type(model).__name__} has {len(refused)} operations that the engine "
-                         f"cannot run:{lines}")
+        raise SystemExit(f"{type(model).__name__} has {len(refused)} operations that training "
+                         f"cannot use:{lines}")
     network = _Assembler(trace, (height, width, 3)).assemble()
     with torch.inference_mode():
         error = (network(picture) - trace.logits).abs().max() / trace.logits.abs().max()

@@ -28,7 +28,10 @@ def _reshape(e: Emitter, op: Op, inputs: list[Operand]) -> Value:
     shape = [value.shape[i] if size == 0 and keep else int(size)
              for i, size in enumerate(wanted)]
     if -1 in shape:
-        shape[shape.index(-1)] = prod(value.shape) // -prod(shape)
+        rest = -prod(shape)
+        if rest < 1:
+            raise Unsupported(f"{list(wanted)} is no shape")
+        shape[shape.index(-1)] = prod(value.shape) // rest
     return value.reshaped(shape)
 
 
@@ -55,6 +58,14 @@ def _unsqueeze(e: Emitter, op: Op, inputs: list[Operand]) -> Value:
     for axis in sorted(axis % rank for axis in axes):
         dims.insert(axis, ())
     return replace(value, dims=tuple(dims))
+
+
+@handles("Gather")
+def _gather(e: Emitter, op: Op, inputs: list[Operand]) -> Value:
+    value, indices = plain(inputs[0]), fixed(inputs, 1)
+    if value.shape != (indices.size,) or (indices.ravel() != np.arange(indices.size)).any():
+        raise Unsupported("it picks some of its input's elements, or in another order")
+    return value.reshaped(indices.shape)  # as torch's exporter writes a change of strides
 
 
 @handles("Transpose")
