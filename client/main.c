@@ -23,7 +23,7 @@ static void print_help(FILE *out)
           "\n"
           "Environment:\n"
           "  CLEAVE_SERVER   the server's URL (http://127.0.0.1:8080)\n"
-          "  CLEAVE_CPU      force kernels: scalar, avx2, avx512\n"
+          "  CLEAVE_CPU      force kernels: scalar, avx2, avx512, neon\n"
           "  XDG_CACHE_HOME  where bundles are cached, in cleave/ "
           "(~/.cache)\n"
           "\n"

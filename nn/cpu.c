@@ -42,6 +42,9 @@ static const struct level levels[] = {
     {&nn_kernels_avx512, has_avx512},
     {&nn_kernels_avx2, has_avx2},
 #endif
+#ifdef CLEAVE_AARCH64
+    {&nn_kernels_neon, always},
+#endif
     {&nn_kernels_scalar, always},
 };
 

@@ -82,6 +82,9 @@ extern const struct nn_kernels nn_kernels_scalar;
 extern const struct nn_kernels nn_kernels_avx2;   /* AVX2 and FMA */
 extern const struct nn_kernels nn_kernels_avx512; /* AVX-512 F, BW, DQ, VL */
 #endif
+#ifdef CLEAVE_AARCH64
+extern const struct nn_kernels nn_kernels_neon; /* on every aarch64 machine */
+#endif
 
 /* What is too cold to need a level of its own (nn/kernels_plain.c). */
 

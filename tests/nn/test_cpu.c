@@ -40,6 +40,8 @@ START_TEST(empty_or_absent_name_means_the_best)
         ck_assert_str_eq(nn_cpu_name(), "avx512");
     else if (nn_cpu_find("avx2"))
         ck_assert_str_eq(nn_cpu_name(), "avx2");
+    else if (nn_cpu_find("neon"))
+        ck_assert_str_eq(nn_cpu_name(), "neon");
 }
 END_TEST
 
