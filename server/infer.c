@@ -112,8 +112,8 @@ static enum api_status classify(struct srv_request *request,
     infer->decode_us = decoded_us - begun_us;
     if (status != API_OK)
         return status;
-    status = nn_run_full(worker->context, infer->point, worker->pixels,
-                         worker->probabilities);
+    status = nn_run_full(worker->context, (uint16_t)infer->point,
+                         worker->pixels, worker->probabilities);
     infer->infer_us = srv_now_us() - decoded_us;
     if (status != API_OK)
         return api_fail(error, status, "the network did not run");
