@@ -82,7 +82,8 @@ START_TEST(a_full_queue_refuses_and_health_answers)
     unsigned refused = 0;
     bool health_answered_beside_work = false;
     server_start(&server,
-                 (const char *const[]){"--workers", "1", "--queue", "2", NULL});
+                 (const char *const[]){"--workers", "1", "--queue", "2",
+                                       "--deadline-ms", "100000", NULL});
     while (refused == 0 || !health_answered_beside_work) {
         for (int i = 0; i < COUNT; i++)
             begin(&errands[i], "/v1/classify");
