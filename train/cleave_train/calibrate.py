@@ -20,6 +20,7 @@ from .views import BATCH, normalise
 
 CALIBRATION_VIEWS = 2048
 TABLE_VIEWS = 3072
+ROUGHLY = 6         # one in so many views tells what a tier costs
 MOST_TRIALS = 12
 NEAR = 0.99         # a point may stay this far below its bytes
 
@@ -122,24 +123,31 @@ class Priors:
         rows = _training_rows(prepared, TABLE_VIEWS, recipe.seed + 2)
         self.training = _latents(model, variant, prepared, rows, device)
         self.held_out = _latents(model, variant, prepared, prepared.views.held_out_rows(), device)
-        self.made: dict[float, Prior] = {}
+        self.sizes: dict[float, float] = {}
 
     @torch.no_grad()
+    def _fit(self, tier: float, latents: np.ndarray) -> Prior:
+        gain = self.model.quantiser.gain(self.variant, tier).flatten().cpu().numpy()
+        tables = build_tables(np.rint(latents * gain).astype(np.int32))
+        symbols = np.rint(self.held_out * gain).astype(np.int32)
+        mean = FRAME_HEADER + float(payload_bytes(symbols, tables).mean())
+        return Prior(tier, {"gain": gain.astype(np.float32), **tables}, mean)
+
     def at(self, tier: float) -> Prior:
         """The prior at a tier, which need not be a whole number."""
-        if tier not in self.made:
-            gain = self.model.quantiser.gain(self.variant, tier).flatten().cpu().numpy()
-            tables = build_tables(np.rint(self.training * gain).astype(np.int32))
-            symbols = np.rint(self.held_out * gain).astype(np.int32)
-            mean = FRAME_HEADER + float(payload_bytes(symbols, tables).mean())
-            self.made[tier] = Prior(tier, {"gain": gain.astype(np.float32), **tables}, mean)
-        return self.made[tier]
+        return self._fit(tier, self.training)
+
+    def bytes_at(self, tier: float) -> float:
+        """About the bytes at a tier, by tables of a part of the pictures: a little too many."""
+        if tier not in self.sizes:
+            self.sizes[tier] = self._fit(tier, self.training[::ROUGHLY]).bytes
+        return self.sizes[tier]
 
     def of(self, point: PointSpec) -> Prior:
         """The prior that a point asks for."""
         if point.bytes is None:
             return self.at(point.tier)
-        return self.at(meet(point.bytes, self.tiers, lambda tier: self.at(tier).bytes))
+        return self.at(meet(point.bytes, self.tiers, self.bytes_at))
 
 
 def build_priors(model: SplitModel, recipe: Recipe, points: list[PointSpec], prepared: Prepared,
