@@ -161,7 +161,7 @@ END_TEST
 /* The pulled plug: one line for every file, each saying how it was made. */
 START_TEST(test_server_killed_in_the_middle)
 {
-    static const char *const points[] = {"offload", "w100-high", "auto"};
+    static const char *const points[] = {"offload", "w100-rich", "auto"};
     enum { FILES = 60, SERVED = 6 };
     const char *files[FILES];
     for (size_t i = 0; i < FILES; i++)
@@ -271,12 +271,12 @@ START_TEST(test_server_changes_its_model)
         if (!handle)
             ck_assert_int_eq(cleave_open(&options, &handle, &error), CLEAVE_OK);
         for (int repeat = 0; repeat < 2; repeat++) {
-            ck_assert_int_eq(cleave_classify(handle, jpeg, bytes, "w100-high",
+            ck_assert_int_eq(cleave_classify(handle, jpeg, bytes, "w100-rich",
                                              0, &result, &error),
                              CLEAVE_OK);
             ck_assert_msg(result.via == CLEAVE_VIA_SPLIT, "%zu: %s", i,
                           result.reason);
-            ck_assert_str_eq(result.point, "w100-high");
+            ck_assert_str_eq(result.point, "w100-rich");
             /* The frame that was retried held this picture, too. */
             if (repeat == 0)
                 first = result.top[0];
@@ -311,7 +311,7 @@ START_TEST(test_given_bundle_of_another_version)
     ck_assert_int_eq(cleave_open(&options, &handle, &error), CLEAVE_OK);
     ck_assert_ptr_nonnull(strstr(cleave_notice(handle), "another version"));
     ck_assert_int_eq(
-        cleave_classify(handle, jpeg, bytes, "w100-high", 0, &result, &error),
+        cleave_classify(handle, jpeg, bytes, "w100-rich", 0, &result, &error),
         CLEAVE_OK);
     ck_assert_int_eq(result.via, CLEAVE_VIA_LOCAL);
     ck_assert_ptr_nonnull(strstr(result.reason, "another model version"));
@@ -326,7 +326,7 @@ END_TEST
 /* Bad files among good ones: a line for each, errors only for the bad. */
 START_TEST(test_bad_files_among_good_ones)
 {
-    static const char *const points[] = {"offload", "w100-high", "local",
+    static const char *const points[] = {"offload", "w100-rich", "local",
                                          "auto"};
     char text[SCRATCH_PATH_BYTES], empty[SCRATCH_PATH_BYTES];
     char cut[SCRATCH_PATH_BYTES];
