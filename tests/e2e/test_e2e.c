@@ -161,7 +161,7 @@ END_TEST
 /* The pulled plug: one line for every file, each saying how it was made. */
 START_TEST(test_server_killed_in_the_middle)
 {
-    static const char *const points[] = {"offload", "w100-rich", "auto"};
+    static const char *const points[] = {"offload", "w100-high", "auto"};
     enum { FILES = 60, SERVED = 6 };
     const char *files[FILES];
     for (size_t i = 0; i < FILES; i++)
@@ -226,37 +226,50 @@ START_TEST(test_server_returns)
 }
 END_TEST
 
-/* A copy of the test bundle that says it is another version: its fingerprint's
- * digits are changed in place. */
+/* A copy of a bundle in which `from` is changed in place to `to`, which is as
+ * long. */
+static void write_changed(char path[SCRATCH_PATH_BYTES], const char *file,
+                          const char *original, const char *from,
+                          const char *to)
+{
+    size_t bytes, length = strlen(from);
+    char *bundle = scratch_read(original, &bytes);
+    bool found = false;
+    for (size_t i = 0; !found && i + length <= bytes; i++) {
+        found = memcmp(bundle + i, from, length) == 0;
+        if (found)
+            memcpy(bundle + i, to, length);
+    }
+    ck_assert(found);
+    scratch_join(path, directory, file);
+    scratch_write(path, bundle, bytes);
+    free(bundle);
+}
+
+/* The test bundle with another fingerprint. */
 static void write_other_version(char path[SCRATCH_PATH_BYTES])
 {
-    size_t bytes;
-    char *bundle = scratch_read(scratch_bundle(), &bytes);
     struct nn_model *model = NULL;
     ck_assert_int_eq(nn_model_open(scratch_bundle(), &model, NULL), API_OK);
     char digits[17];
     snprintf(digits, sizeof digits, "%016llx",
              (unsigned long long)nn_model_fingerprint(model));
     nn_model_close(&model);
-    bool found = false;
-    for (size_t i = 0; !found && i + 16 <= bytes; i++) {
-        found = memcmp(bundle + i, digits, 16) == 0;
-        if (found)
-            memset(bundle + i, 'a', 16);
-    }
-    ck_assert(found);
-    scratch_join(path, directory, "other.safetensors");
-    scratch_write(path, bundle, bytes);
-    free(bundle);
+    write_changed(path, "other.safetensors", scratch_bundle(), digits,
+                  "aaaaaaaaaaaaaaaa");
 }
 
 /* The server comes back with another version, then with another model: the
  * client's next frame is refused, and it fetches the new head. */
 START_TEST(test_server_changes_its_model)
 {
-    char other[SCRATCH_PATH_BYTES];
+    char other[SCRATCH_PATH_BYTES], third[SCRATCH_PATH_BYTES];
+    char renamed[SCRATCH_PATH_BYTES];
     write_other_version(other);
-    const char *const succession[] = {scratch_bundle(), other, DEFAULT_BUNDLE,
+    write_changed(third, "third.safetensors", other, "aaaaaaaaaaaaaaaa",
+                  "bbbbbbbbbbbbbbbb");
+    write_changed(renamed, "renamed.safetensors", third, "tiny", "tidy");
+    const char *const succession[] = {scratch_bundle(), other, renamed,
                                       scratch_bundle()};
     struct cleave_options options = {.cache_dir = cache};
     struct cleave *handle = NULL;
@@ -271,12 +284,12 @@ START_TEST(test_server_changes_its_model)
         if (!handle)
             ck_assert_int_eq(cleave_open(&options, &handle, &error), CLEAVE_OK);
         for (int repeat = 0; repeat < 2; repeat++) {
-            ck_assert_int_eq(cleave_classify(handle, jpeg, bytes, "w100-rich",
+            ck_assert_int_eq(cleave_classify(handle, jpeg, bytes, "w100-high",
                                              0, &result, &error),
                              CLEAVE_OK);
             ck_assert_msg(result.via == CLEAVE_VIA_SPLIT, "%zu: %s", i,
                           result.reason);
-            ck_assert_str_eq(result.point, "w100-rich");
+            ck_assert_str_eq(result.point, "w100-high");
             /* The frame that was retried held this picture, too. */
             if (repeat == 0)
                 first = result.top[0];
@@ -311,7 +324,7 @@ START_TEST(test_given_bundle_of_another_version)
     ck_assert_int_eq(cleave_open(&options, &handle, &error), CLEAVE_OK);
     ck_assert_ptr_nonnull(strstr(cleave_notice(handle), "another version"));
     ck_assert_int_eq(
-        cleave_classify(handle, jpeg, bytes, "w100-rich", 0, &result, &error),
+        cleave_classify(handle, jpeg, bytes, "w100-high", 0, &result, &error),
         CLEAVE_OK);
     ck_assert_int_eq(result.via, CLEAVE_VIA_LOCAL);
     ck_assert_ptr_nonnull(strstr(result.reason, "another model version"));
@@ -326,7 +339,7 @@ END_TEST
 /* Bad files among good ones: a line for each, errors only for the bad. */
 START_TEST(test_bad_files_among_good_ones)
 {
-    static const char *const points[] = {"offload", "w100-rich", "local",
+    static const char *const points[] = {"offload", "w100-high", "local",
                                          "auto"};
     char text[SCRATCH_PATH_BYTES], empty[SCRATCH_PATH_BYTES];
     char cut[SCRATCH_PATH_BYTES];
