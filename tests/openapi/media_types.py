@@ -7,12 +7,12 @@ from pathlib import Path
 import schemathesis
 from hypothesis import strategies
 
-MODELS = Path(__file__).parents[2] / "models"
+ROOT = Path(__file__).parents[2]
 
 
-def default_model() -> dict:
-    """The metadata inside the default bundle (docs/WIRE.md, "Bundle")."""
-    with (MODELS / "default.safetensors").open("rb") as bundle:
+def tiny_model() -> dict:
+    """The metadata inside the bundle that is served (docs/WIRE.md, "Bundle")."""
+    with (ROOT / "tests" / "data" / "tiny.safetensors").open("rb") as bundle:
         (header_bytes,) = struct.unpack("<Q", bundle.read(8))
         header = json.loads(bundle.read(header_bytes))
     return json.loads(header["__metadata__"]["cleave"])
@@ -34,8 +34,8 @@ def zstd_repeated(value: int, count: int) -> bytes:
 
 
 def frames() -> list[bytes]:
-    """Frames of uniform latents for every uint8 point of the default model."""
-    model = default_model()
+    """Frames of uniform latents for every uint8 point of the model."""
+    model = tiny_model()
     made = []
     for number, point in enumerate(model["points"]):
         if point.get("codec") != "u8zstd":
@@ -52,7 +52,7 @@ def frames() -> list[bytes]:
     return made
 
 
-PHOTOS = [path.read_bytes() for path in sorted((MODELS / "samples").glob("*.jpg"))]
+PHOTOS = [path.read_bytes() for path in sorted((ROOT / "models" / "samples").glob("*.jpg"))]
 FRAMES = frames()
 
 schemathesis.openapi.media_type("image/jpeg", strategies.sampled_from(PHOTOS))

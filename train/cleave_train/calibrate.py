@@ -147,7 +147,10 @@ class Priors:
         """The prior that a point asks for."""
         if point.bytes is None:
             return self.at(point.tier)
-        return self.at(meet(point.bytes, self.tiers, self.bytes_at))
+        # What the rough sizes miss, the first find tells.
+        found = self.at(meet(point.bytes, self.tiers, self.bytes_at))
+        rough = self.bytes_at(found.tier) / found.bytes
+        return self.at(meet(point.bytes * rough, self.tiers, self.bytes_at))
 
 
 def build_priors(model: SplitModel, recipe: Recipe, points: list[PointSpec], prepared: Prepared,
