@@ -23,8 +23,8 @@ def module_names(model: SplitModel) -> Names:
 
 
 def layer_names(net: Network, prefix: str) -> Names:
-    return {net.folded(node.name): f"{prefix}.{node.name}" for node in net.nodes
-            if node.op in ("conv", "dwconv", "linear")}
+    """What a network's tensors are called: by this prefix and their nodes."""
+    return {folded: f"{prefix}.{name}" for name, folded in net.layers().items()}
 
 
 def _array(x: Tensor, kind: type) -> np.ndarray:

@@ -163,6 +163,11 @@ class Network(nn.Module):
         """The weights of the node of this name."""
         return self.weights[name.replace(".", "/")]
 
+    def layers(self) -> dict[str, Folded]:
+        """The weights of all nodes that have any, by the nodes' names."""
+        return {node.name: self.folded(node.name) for node in self.nodes
+                if node.op in ("conv", "dwconv", "linear")}
+
     @property
     def end(self) -> int:
         """Number of the last value: the logits."""
@@ -174,14 +179,11 @@ class Network(nn.Module):
         Those are few of the weights and take most of the time that training them all would take.
         What does not learn is shared between the two.
         """
-        learning = {node.name for node in self.nodes[start:] if node.op in ("conv", "linear")}
-        weights = {}
-        for node in self.nodes:
-            if node.op in ("conv", "dwconv", "linear"):
-                weights[node.name] = folded = copy.deepcopy(self.folded(node.name)) \
-                    if node.name in learning else self.folded(node.name)
-                if node.name in learning:
-                    folded.thaw()
+        weights = self.layers()
+        for node in self.nodes[start:]:
+            if node.op in ("conv", "linear"):
+                weights[node.name] = copy.deepcopy(weights[node.name])
+                weights[node.name].thaw()
         net = Network(self.nodes, weights, self.marks)
         net.labels = self.labels
         return net

@@ -386,6 +386,10 @@ def test_a_width_starts_with_the_compressors_most_important_channels() -> None:
 
 def test_refusals(tmp_path: Path) -> None:
     stores = Stores(2)
+    imitating = (replace(DISTILL, imitation=1.0),)
+    for name in ("slimmable", "ensemble", "autoencoder"):
+        with pytest.raises(SystemExit, match="trunk"):
+            build_method(replace(recipe(name, tmp_path), stages=imitating), stores.backbones)
     franken = recipe("frankensplit", tmp_path)
     with pytest.raises(SystemExit, match="tail"):
         build_method(replace(franken, stages=(TAIL,)), stores.backbones)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ..coder import TrunkEncoder
 from ..layers import Emitter
 from ..model import Backbone, SplitModel
 from ..processes import mean_over_processes
@@ -91,6 +92,9 @@ class Method(nn.Module):
 
     def __init__(self, recipe: Recipe, model: SplitModel, backbones: list[Backbone]) -> None:
         super().__init__()
+        if any(stage.imitation for stage in recipe.stages) and \
+                not isinstance(model.encoder, TrunkEncoder):
+            raise SystemExit(f"{recipe.method}: without a trunk no stage can imitate its latent")
         self.recipe, self.model, self.backbones = recipe, model, backbones
         self.control = RateControl()
 
@@ -108,7 +112,7 @@ class Method(nn.Module):
 
     def imitation(self, latent: Tensor, batch: Batch, part: slice, variant: str) -> Tensor:
         """Error of a latent against the one to be imitated: scalar."""
-        raise SystemExit(f"{self.recipe.method}: there is no latent that a stage could imitate")
+        raise NotImplementedError
 
     def balanced(self, loss: Tensor) -> Tensor:
         """A variant's loss as it counts beside the other variants'."""
