@@ -70,8 +70,13 @@ static bool probe_once(struct cleave *handle, size_t up_bytes, double until_ms)
         return false;
     double elapsed_ms = 0;
     struct api_error why = {.text = ""};
-    enum api_status status = cli_remote_probe(handle->transport, up_bytes, 0,
+    struct cli_transport *transport = handle->transport;
+    cli_client_unlock(handle);
+    enum api_status status = cli_remote_probe(transport, up_bytes, 0,
                                               timeout_ms, &elapsed_ms, &why);
+    cli_client_lock(handle);
+    if (transport != handle->transport)
+        return false; /* a picture met its failure before */
     if (status == API_OK) {
         cli_client_server_answered(handle);
         cli_client_saw_link(handle, up_bytes, elapsed_ms);
@@ -134,10 +139,13 @@ static double quantile(double *values, unsigned count, double share)
 static enum api_status time_probe(struct cleave *handle, bool up, size_t bytes,
                                   double *ms, struct api_error *why)
 {
+    struct cli_transport *transport = handle->transport;
+    cli_client_unlock(handle);
     enum api_status status =
-        cli_remote_probe(handle->transport, up ? bytes : 0, up ? 0 : bytes,
+        cli_remote_probe(transport, up ? bytes : 0, up ? 0 : bytes,
                          handle->request_timeout_ms, ms, why);
-    if (status == API_OK) {
+    cli_client_lock(handle);
+    if (status == API_OK && transport == handle->transport) {
         cli_client_server_answered(handle);
         if (up || bytes == 0) /* the estimate is of the way up */
             cli_client_saw_link(handle, bytes, *ms);
@@ -193,36 +201,48 @@ static enum api_status probe_direction(struct cleave *handle, bool up,
     return API_OK;
 }
 
+/* Each kind of probe in turn. */
+static enum api_status probe_all(struct cleave *handle, unsigned samples,
+                                 struct cleave_link *link,
+                                 struct api_error *why)
+{
+    struct cleave_link found = {.samples = samples};
+    double rtt_ms[SAMPLES_MOST] = {0};
+    enum api_status status = API_OK;
+    for (unsigned i = 0; status == API_OK && i < samples; i++)
+        status = time_probe(handle, false, 0, &rtt_ms[i], why);
+    if (status == API_OK) {
+        found.rtt_ms_min = quantile(rtt_ms, samples, 0);
+        found.rtt_ms_median = quantile(rtt_ms, samples, 0.5);
+        found.rtt_ms_p95 = quantile(rtt_ms, samples, 0.95);
+        status = probe_direction(handle, true, samples, found.rtt_ms_median,
+                                 &found.up_bps_median, &found.up_bps_p05, why);
+    }
+    if (status == API_OK)
+        status =
+            probe_direction(handle, false, samples, found.rtt_ms_median,
+                            &found.down_bps_median, &found.down_bps_p05, why);
+    if (status == API_OK)
+        *link = found;
+    return status;
+}
+
 enum cleave_status cleave_probe(struct cleave *handle, unsigned samples,
                                 struct cleave_link *link,
                                 struct cleave_error *error)
 {
-    if (!handle->transport)
+    if (handle->server_count == 0)
         return cli_client_fail(error, CLEAVE_ERROR_USAGE,
                                "there is no server to probe");
     if (samples < 1 || samples > SAMPLES_MOST)
         return cli_client_fail(error, CLEAVE_ERROR_USAGE,
                                "a probe takes 1 to 100 samples");
     struct api_error why = {.text = ""};
-    struct cleave_link found = {.samples = samples};
-    double rtt_ms[SAMPLES_MOST] = {0};
-    enum api_status status = API_OK;
-    for (unsigned i = 0; status == API_OK && i < samples; i++)
-        status = time_probe(handle, false, 0, &rtt_ms[i], &why);
-    if (status == API_OK) {
-        found.rtt_ms_min = quantile(rtt_ms, samples, 0);
-        found.rtt_ms_median = quantile(rtt_ms, samples, 0.5);
-        found.rtt_ms_p95 = quantile(rtt_ms, samples, 0.95);
-        status = probe_direction(handle, true, samples, found.rtt_ms_median,
-                                 &found.up_bps_median, &found.up_bps_p05, &why);
-    }
-    if (status == API_OK)
-        status =
-            probe_direction(handle, false, samples, found.rtt_ms_median,
-                            &found.down_bps_median, &found.down_bps_p05, &why);
-    if (status != API_OK)
-        return cli_client_fail(error, cli_client_server_status(status),
-                               why.text);
-    *link = found;
-    return CLEAVE_OK;
+    cli_client_lock(handle);
+    enum api_status status = probe_all(handle, samples, link, &why);
+    cli_client_unlock(handle);
+    return status == API_OK
+               ? CLEAVE_OK
+               : cli_client_fail(error, cli_client_server_status(status),
+                                 why.text);
 }

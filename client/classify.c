@@ -1,7 +1,9 @@
 /* Classifying a picture: choose a point, mend what can be, fall back. */
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "api/limits.h"
 #include "client/client.h"
@@ -15,6 +17,9 @@
 
 /* After asking in vain for a newer model: no picture asks again before. */
 #define STALE_RETRY_MS 10000.0
+
+/* Another server is not worth asking in less time than this. */
+#define RETRY_LEAST_MS 1.0
 
 static bool is_auto(const char *wanted)
 {
@@ -55,11 +60,13 @@ static bool is_local(const struct cleave *handle, int point)
 }
 
 /* May the server be asked now? Where nothing else could answer there is
- * nothing to lose by asking. */
+ * nothing to lose by asking. While a thread tries whether a failed server is
+ * back, the others do not. */
 static bool may_ask_server(const struct cleave *handle)
 {
+    bool on_trial = handle->probing && handle->breaker.failures > 0;
     return handle->transport &&
-           (cli_breaker_allows(&handle->breaker, cli_now_ms()) ||
+           ((cli_breaker_allows(&handle->breaker, cli_now_ms()) && !on_trial) ||
             cli_client_local_point(handle) < 0);
 }
 
@@ -71,6 +78,7 @@ static bool choose_point(struct cli_job *job, const char *wanted, int *point,
     struct cleave *handle = job->handle;
     const struct api_model *model = &handle->model;
     *reason = "asked for";
+    job->generation = handle->generation;
     for (uint16_t i = 0; i < model->point_count; i++) {
         if (strcmp(model->points[i].id, wanted) == 0) {
             *point = i;
@@ -129,25 +137,49 @@ static enum cleave_status explain(struct cli_job *job, int point)
                      "the bundle lacks what this point runs");
 }
 
-/* After a 409 or 404: gets the server's present model, once for a picture and
- * not for every picture. True if there is a new one to try with. */
-static bool get_new_model(struct cli_job *job, struct api_error *why)
+/* Waits until the thread that fetches a new model is done, but no longer than
+ * the server may take. */
+static void wait_for_refresh(struct cli_job *job)
 {
     struct cleave *handle = job->handle;
-    if (job->refreshed || cli_now_ms() < handle->stale_retry_ms)
-        return false;
-    job->refreshed = true;
-    uint64_t old = handle->model.fingerprint;
+    double until_ms = cli_now_ms() + cli_job_remote_timeout_ms(job);
+    struct timespec until = {.tv_sec = (time_t)(until_ms / 1e3)};
+    until.tv_nsec = (long)((until_ms - (double)until.tv_sec * 1e3) * 1e6);
+    while (handle->refreshing &&
+           pthread_cond_timedwait(&handle->refreshed, &handle->lock, &until) ==
+               0)
+        ;
+}
+
+/* Asks the server for its present model, once for a picture. */
+static void refresh(struct cli_job *job, struct api_error *why)
+{
+    struct cleave *handle = job->handle;
     double timeout_ms =
         isfinite(job->until_ms) ? cli_job_remote_timeout_ms(job) : INFINITY;
     struct api_error detail = {.text = ""};
+    job->refreshed = true;
+    handle->refreshing = true;
     handle->stale_retry_ms = cli_now_ms() + STALE_RETRY_MS;
-    if (cli_client_refresh(handle, timeout_ms, &detail) != API_OK) {
+    if (cli_client_refresh(handle, timeout_ms, &detail) != API_OK)
         api_fail(why, why->status, "its head cannot be fetched: %.150s",
                  detail.text);
-        return false;
-    }
-    if (handle->model.fingerprint == old)
+    handle->refreshing = false;
+    pthread_cond_broadcast(&handle->refreshed);
+}
+
+/* After a 409 or 404: gets the server's present model, by this thread or
+ * another, and not for every picture. True if there is a new one to try with.
+ */
+static bool get_new_model(struct cli_job *job, struct api_error *why)
+{
+    struct cleave *handle = job->handle;
+    if (handle->refreshing)
+        wait_for_refresh(job);
+    else if (handle->generation == job->generation && !job->refreshed &&
+             cli_now_ms() >= handle->stale_retry_ms)
+        refresh(job, why);
+    if (handle->generation == job->generation)
         return false;
     handle->stale_retry_ms = 0;
     job->decoded = false; /* the new model may take another size */
@@ -162,16 +194,41 @@ static bool wait_for_server(struct cli_job *job, double retry_after_ms)
     if (job->waited || retry_after_ms > most_ms)
         return false;
     job->waited = true;
+    cli_client_unlock(job->handle);
     cli_sleep_ms(retry_after_ms);
+    cli_client_lock(job->handle);
     return true;
 }
 
 /* The server refused the picture itself: no other way would do better. */
-static bool is_picture_refused(const struct cleave *handle, int point,
+static bool is_picture_refused(const struct cli_job *job,
                                enum api_status served)
 {
-    return handle->model.points[point].kind == API_POINT_OFFLOAD &&
+    return job->result.via == CLEAVE_VIA_OFFLOAD &&
            (served == API_UNPROCESSABLE || served == API_UNSUPPORTED_MEDIA);
+}
+
+/* The server that was asked has failed. True if another one can be. */
+static bool try_another_server(struct cli_job *job, unsigned asked,
+                               const struct api_error *why,
+                               double retry_after_ms)
+{
+    struct cleave *handle = job->handle;
+    /* Unless a picture beside this one found that out before. */
+    if (handle->server == asked)
+        cli_client_server_failed(handle, why, retry_after_ms);
+    return handle->server != asked && ++job->tried < handle->server_count &&
+           cli_job_remote_timeout_ms(job) >= RETRY_LEAST_MS;
+}
+
+/* Chooses again after points or server have changed: true if the server can
+ * be asked by that point. */
+static bool choose_again(struct cli_job *job, const char *wanted, int *point,
+                         const char **reason)
+{
+    return choose_point(job, wanted, point, reason) && *point >= 0 &&
+           !is_local(job->handle, *point) &&
+           is_at_hand(job->handle, (uint16_t)*point);
 }
 
 static enum cleave_status answer_remotely(struct cli_job *job,
@@ -183,6 +240,7 @@ static enum cleave_status answer_remotely(struct cli_job *job,
         struct api_error why = {.text = ""};
         enum api_status served;
         double retry_after_ms;
+        unsigned asked = handle->server;
         enum cleave_status result = cli_job_try_remote(
             job, (uint16_t)point, &served, &retry_after_ms, &why);
         if (result != CLEAVE_OK)
@@ -192,44 +250,78 @@ static enum cleave_status answer_remotely(struct cli_job *job,
                      reason);
             return CLEAVE_OK;
         }
-        if (is_picture_refused(handle, point, served)) {
-            cli_client_server_answered(handle);
+        if (is_picture_refused(job, served)) {
+            if (handle->server == asked)
+                cli_client_server_answered(handle);
             return cli_client_fail(&job->error, CLEAVE_ERROR_PICTURE, why.text);
         }
-        if (served == API_OVERLOADED && wait_for_server(job, retry_after_ms))
+        if (served == API_OVERLOADED && handle->server_count == 1 &&
+            wait_for_server(job, retry_after_ms) &&
+            choose_again(job, wanted, &point, &reason))
             continue;
         if ((served == API_MODEL_MISMATCH || served == API_NOT_FOUND) &&
             get_new_model(job, &why) &&
-            choose_point(job, wanted, &point, &reason) && point >= 0 &&
-            !is_local(handle, point) && is_at_hand(handle, (uint16_t)point))
+            choose_again(job, wanted, &point, &reason))
             continue;
         why.status = served;
-        cli_client_server_failed(handle, &why, retry_after_ms);
+        if (try_another_server(job, asked, &why, retry_after_ms) &&
+            choose_again(job, wanted, &point, &reason))
+            continue;
         return fall_back(job, served, handle->last_failure);
     }
+}
+
+/* Measures the device, once, on this picture. */
+static enum cleave_status calibrate_device(struct cli_job *job)
+{
+    struct cleave *handle = job->handle;
+    if (!handle->device || handle->device_calibrated)
+        return CLEAVE_OK;
+    enum cleave_status decoded = CLEAVE_OK;
+    cli_client_take_device(handle);
+    if (!handle->device_calibrated) {
+        decoded = cli_job_decode(job);
+        if (decoded == CLEAVE_OK)
+            cli_calibrate_device(handle);
+    }
+    cli_client_give_device(handle);
+    return decoded;
+}
+
+/* Measures the server in use and tries those that failed, in one thread at a
+ * time. */
+static void calibrate_servers(struct cli_job *job, bool measure)
+{
+    struct cleave *handle = job->handle;
+    if (handle->probing)
+        return;
+    handle->probing = true;
+    cli_servers_fail_back(handle, cli_job_remote_timeout_ms(job));
+    cli_calibrate_trial(handle, cli_job_remote_timeout_ms(job));
+    if (measure)
+        cli_calibrate_link(handle, cli_job_remote_timeout_ms(job));
+    handle->probing = false;
 }
 
 /* Brings what the choice depends on up to date. */
 static enum cleave_status prepare(struct cli_job *job, const char *wanted)
 {
     struct cleave *handle = job->handle;
+    bool chooses = is_auto(wanted) || strcmp(wanted, "split") == 0;
     if (strcmp(wanted, "local") == 0)
         return CLEAVE_OK;
-    cli_calibrate_trial(handle, cli_job_remote_timeout_ms(job));
+    job->generation = handle->generation;
+    calibrate_servers(job, false);
     struct api_error why = {.text = ""};
     if (!cli_client_is_current(handle) && handle->cache &&
         may_ask_server(handle))
         (void)get_new_model(job, &why); /* else the old one goes on */
-    if (!is_auto(wanted) && strcmp(wanted, "split") != 0)
+    if (!chooses)
         return CLEAVE_OK;
-    if (handle->device && !handle->device_calibrated) {
-        enum cleave_status decoded = cli_job_decode(job);
-        if (decoded != CLEAVE_OK)
-            return decoded;
-        cli_calibrate_device(handle);
-    }
-    cli_calibrate_link(handle, cli_job_remote_timeout_ms(job));
-    return CLEAVE_OK;
+    enum cleave_status calibrated = calibrate_device(job);
+    if (calibrated == CLEAVE_OK)
+        calibrate_servers(job, true);
+    return calibrated;
 }
 
 static enum cleave_status run(struct cli_job *job, const char *wanted)
@@ -254,28 +346,41 @@ static enum cleave_status run(struct cli_job *job, const char *wanted)
                : answer_remotely(job, wanted, point, reason);
 }
 
-enum cleave_status cleave_classify(struct cleave *handle, const void *jpeg,
-                                   size_t jpeg_bytes, const char *point,
-                                   unsigned deadline_ms,
-                                   struct cleave_result *result,
-                                   struct cleave_error *error)
+enum cleave_status cli_classify(struct cleave *handle, const void *jpeg,
+                                size_t jpeg_bytes, const char *point,
+                                double until_ms, struct cleave_result *result,
+                                struct cleave_error *error)
 {
     struct cli_job job = {.handle = handle,
                           .jpeg = jpeg,
                           .jpeg_bytes = jpeg_bytes,
-                          .until_ms = INFINITY};
+                          .until_ms = until_ms};
     if (jpeg_bytes == 0)
         return cli_client_fail(error, CLEAVE_ERROR_PICTURE,
                                "the picture is empty");
     if (jpeg_bytes > API_LIMIT_JPEG_BYTES)
         return cli_client_fail(error, CLEAVE_ERROR_PICTURE,
                                "the picture is larger than 16 MiB");
-    if (deadline_ms > 0)
-        job.until_ms = cli_now_ms() + (double)deadline_ms;
-    enum cleave_status status = run(&job, point ? point : "auto");
+    cli_client_lock(handle);
+    job.number = ++handle->jobs;
+    enum cleave_status status = run(&job, point);
+    cli_client_unlock(handle);
+    free(job.frame);
     if (status == CLEAVE_OK)
         *result = job.result;
     else if (error)
         *error = job.error;
     return status;
+}
+
+enum cleave_status cleave_classify(struct cleave *handle, const void *jpeg,
+                                   size_t jpeg_bytes, const char *point,
+                                   unsigned deadline_ms,
+                                   struct cleave_result *result,
+                                   struct cleave_error *error)
+{
+    double until_ms =
+        deadline_ms > 0 ? cli_now_ms() + (double)deadline_ms : INFINITY;
+    return cli_classify(handle, jpeg, jpeg_bytes, point ? point : "auto",
+                        until_ms, result, error);
 }

@@ -3,9 +3,17 @@
  * The one public header. For each picture the library decides anew between
  * sending the JPEG, sending a bottleneck of some width and rate, and answering
  * on the device; when the server does not answer it answers locally and says
- * so. A handle is not thread-safe: one per thread. Call cleave_open from one
- * thread before starting others (libcurl's global initialisation). A program
- * that talks https should ignore SIGPIPE. client/example.c shows it in use. */
+ * so.
+ *
+ * All state is in the handle; the library has none of its own beside the CPU
+ * that it found itself on, and what libcurl keeps. Every function is
+ * thread-safe, any number of threads may use one handle, and all that is
+ * learnt of link and device serves all of them. Exceptions: nothing else may
+ * use a handle during cleave_close. The device computes for one picture at a
+ * time; that is when another's request is on its way.
+ *
+ * A program that talks https should ignore SIGPIPE. client/examples/ shows the
+ * library in use. */
 #ifndef CLEAVE_H
 #define CLEAVE_H
 
@@ -41,6 +49,18 @@ struct cleave_error {
     char text[200];
 };
 
+/* How much a line for the log matters. */
+enum cleave_level {
+    CLEAVE_NOTE,   /* the server is back, another model came */
+    CLEAVE_WARNING /* the server is lost; pictures are answered otherwise */
+};
+
+/* Takes one sentence, borrowed, without a newline. Called from whichever
+ * thread the handle is at work in, one call at a time; it must return soon and
+ * not call this library. */
+typedef void (*cleave_log)(void *context, enum cleave_level level,
+                           const char *text);
+
 /* How to open a handle. Zero-initialise, then set what matters; zero and NULL
  * mean the default. Strings are borrowed until cleave_open returns. */
 struct cleave_options {
@@ -53,6 +73,14 @@ struct cleave_options {
     unsigned connect_timeout_ms; /* 1000 */
     unsigned request_timeout_ms; /* 10000, for one whole request */
     unsigned top;                /* classes per answer: 5 */
+    /* Servers to ask, in this order, when server_url does not answer;
+     * NULL-terminated, at most 7; NULL: none. They serve the same model. As
+     * soon as a server before the one in use answers again, it is used. */
+    const char *const *fallback_urls;
+    unsigned threads; /* pictures submitted that are in progress at once: 3,
+                       * one on the device and two on their way; at most 64 */
+    cleave_log log;   /* NULL: nobody listens */
+    void *log_context;
 };
 
 /* How one answer was made. */
@@ -72,6 +100,8 @@ struct cleave_result {
     double device_ms;  /* decode, head and encode, or the whole network */
     double link_ms;    /* round trip less the server's own time */
     double server_ms;  /* as the server reports in Server-Timing */
+    unsigned server; /* that answered: 0 for server_url, 1 for the first of
+                      * fallback_urls, …; 0 for local */
     unsigned top_count;
     struct cleave_class top[CLEAVE_TOP_MAX];
 };
@@ -114,7 +144,8 @@ cleave_open(const struct cleave_options *options, struct cleave **handle,
  * that the server is away and a cached bundle is in use. Borrowed. */
 CLEAVE_EXPORT const char *cleave_notice(const struct cleave *handle);
 
-/* Closes and sets *handle to NULL. NULL is fine. */
+/* Waits for what was submitted, closes and sets *handle to NULL. NULL is fine.
+ */
 CLEAVE_EXPORT void cleave_close(struct cleave **handle);
 
 /* Classifies one JPEG. `point`: an operating point's id, "offload", "split"
@@ -129,6 +160,31 @@ CLEAVE_EXPORT enum cleave_status
 cleave_classify(struct cleave *handle, const void *jpeg, size_t jpeg_bytes,
                 const char *point, unsigned deadline_ms,
                 struct cleave_result *result, struct cleave_error *error);
+
+/* Takes the outcome of one submitted picture: a result if `status` is
+ * CLEAVE_OK, else an error; the other is NULL. Both are borrowed until it
+ * returns. It runs in a thread of the handle, at the same time as others, and
+ * the next picture waits for its return. It must not call cleave_submit,
+ * cleave_wait or cleave_close on the same handle. */
+typedef void (*cleave_callback)(void *context, enum cleave_status status,
+                                const struct cleave_result *result,
+                                const struct cleave_error *error);
+
+/* Classifies one JPEG by a thread of the handle and calls `callback` once, with
+ * what cleave_classify would have returned; pictures may overtake each other.
+ * Waits as long as `threads` pictures are in progress. The JPEG is borrowed
+ * until the callback is called, `point` until this returns. The deadline counts
+ * from the call. On failure (no thread can be started, an endless name) the
+ * callback is not called. */
+CLEAVE_EXPORT enum cleave_status
+cleave_submit(struct cleave *handle, const void *jpeg, size_t jpeg_bytes,
+              const char *point, unsigned deadline_ms,
+              cleave_callback callback, void *context,
+              struct cleave_error *error);
+
+/* Waits until everything submitted so far has been answered, that is until its
+ * callbacks have returned. */
+CLEAVE_EXPORT void cleave_wait(struct cleave *handle);
 
 /* Copies at most `capacity` points and sets *count to how many there are. */
 CLEAVE_EXPORT enum cleave_status cleave_points(struct cleave *handle,

@@ -2,6 +2,7 @@
 #include "client/client.h"
 
 #include <math.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +14,8 @@
 #define CONNECT_TIMEOUT_MS 1000.0
 #define REQUEST_TIMEOUT_MS 10000.0
 #define TOP_DEFAULT 5u
+#define THREADS_DEFAULT 3u
+#define THREADS_MOST 64u
 
 /* A head bundle of ten megabytes may take its time on a slow link as long as
  * it moves. */
@@ -72,8 +75,46 @@ enum cleave_status cli_client_server_status(enum api_status status)
     }
 }
 
-/* xorshift32: spreads retries, nothing more. */
-static double next_random(struct cleave *handle)
+void cli_client_lock(struct cleave *handle)
+{
+    pthread_mutex_lock(&handle->lock);
+}
+
+void cli_client_unlock(struct cleave *handle)
+{
+    pthread_mutex_unlock(&handle->lock);
+}
+
+void cli_client_take_device(struct cleave *handle)
+{
+    if (pthread_mutex_trylock(&handle->computing) == 0)
+        return;
+    /* The order is device, then lock. */
+    pthread_mutex_unlock(&handle->lock);
+    pthread_mutex_lock(&handle->computing);
+    pthread_mutex_lock(&handle->lock);
+}
+
+void cli_client_give_device(struct cleave *handle)
+{
+    pthread_mutex_unlock(&handle->computing);
+}
+
+void cli_client_log(const struct cleave *handle, enum cleave_level level,
+                    const char *format, ...)
+{
+    if (!handle->log)
+        return;
+    char text[400];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    handle->log(handle->log_context, level, text);
+}
+
+/* xorshift32 (Marsaglia, 2003): it need not be better than that. */
+double cli_client_random(struct cleave *handle)
 {
     uint32_t state = handle->random_state;
     state ^= state << 13;
@@ -85,6 +126,9 @@ static double next_random(struct cleave *handle)
 
 void cli_client_server_answered(struct cleave *handle)
 {
+    if (handle->breaker.failures > 0)
+        cli_client_log(handle, CLEAVE_NOTE, "%s answers again",
+                       cli_transport_url(handle->transport));
     cli_breaker_success(&handle->breaker);
     handle->last_failure[0] = '\0';
 }
@@ -109,11 +153,14 @@ void cli_client_server_failed(struct cleave *handle,
                               const struct api_error *why,
                               double retry_after_ms)
 {
-    cli_breaker_failure(&handle->breaker, cli_now_ms(), next_random(handle),
-                        retry_after_ms);
+    bool first = handle->breaker.failures == 0;
+    cli_breaker_failure(&handle->breaker, cli_now_ms(),
+                        cli_client_random(handle), retry_after_ms);
     handle->last_status = why->status;
     snprintf(handle->last_failure, sizeof handle->last_failure, "%s: %.150s",
              describe(why->status), why->text);
+    if (!cli_servers_fail_over(handle) && first)
+        cli_client_log(handle, CLEAVE_WARNING, "%s", handle->last_failure);
 }
 
 int cli_client_local_point(const struct cleave *handle)
@@ -145,13 +192,21 @@ static void forget_points(struct cleave *handle)
 {
     cli_cost_reset(&handle->device_cost, handle->device_cost.ms_per_mmac.mean);
     cli_cost_reset(&handle->server_cost, handle->server_cost.ms_per_mmac.mean);
+    for (unsigned i = 0; i < handle->server_count; i++) {
+        struct cli_cost *cost = &handle->servers[i].cost;
+        cli_cost_reset(cost, cost->ms_per_mmac.mean);
+    }
     handle->device_calibrated = false;
     handle->previous = -1;
+    handle->pixels_of = 0;
+    handle->generation++;
 }
 
-/* Makes `device` the handle's own and its points those that indices mean. */
+/* Makes `device` the handle's own and its points those that indices mean, once
+ * the picture that the old one is working on is done. */
 static void adopt(struct cleave *handle, struct cli_device *device)
 {
+    cli_client_take_device(handle);
     cli_device_close(&handle->device);
     handle->device = device;
     const struct nn_model *model = cli_device_model(device);
@@ -169,6 +224,7 @@ static void adopt(struct cleave *handle, struct cli_device *device)
         points->point_count = (uint16_t)(i + 1);
     }
     forget_points(handle);
+    cli_client_give_device(handle);
 }
 
 static enum api_status adopt_model(struct cleave *handle,
@@ -191,12 +247,19 @@ enum api_status cli_client_refresh(struct cleave *handle, double timeout_ms,
     if (!current)
         return api_fail(error, API_NO_MEMORY, "out of memory");
     struct nn_model *model = NULL;
+    struct cli_transport *transport = handle->transport;
+    cli_client_unlock(handle);
     enum api_status status =
-        cli_remote_model(handle->transport, handle->asked_model,
+        cli_remote_model(transport, handle->asked_model,
                          fmin(timeout_ms, handle->request_timeout_ms), current,
                          &exchange_ms, error);
+    cli_client_lock(handle);
     if (status != API_OK)
         goto out;
+    if (transport != handle->transport) {
+        status = api_fail(error, API_UNREACHABLE, "another server is in use");
+        goto out;
+    }
     cli_client_server_answered(handle);
     cli_client_saw_link(handle, 0, exchange_ms);
     handle->server_fingerprint = current->fingerprint;
@@ -208,16 +271,26 @@ enum api_status cli_client_refresh(struct cleave *handle, double timeout_ms,
     if (!handle->cache ||
         (handle->device && current->fingerprint == handle->model.fingerprint))
         goto out;
+    cli_client_unlock(handle);
     status =
-        cli_head_cache_fetch(handle->cache, handle->transport, current->name,
+        cli_head_cache_fetch(handle->cache, transport, current->name,
                              fmin(until_ms - cli_now_ms(), FETCH_TIMEOUT_MS),
                              handle->request_timeout_ms, &model, error);
+    cli_client_lock(handle);
     if (status != API_OK)
         goto out;
-    status = adopt_model(handle, model, error);
+    bool same = handle->device &&
+                nn_model_fingerprint(model) == handle->model.fingerprint;
+    if (same)
+        nn_model_close(&model);
+    else
+        status = adopt_model(handle, model, error);
     /* The bundle came after the metadata, so it is the newer word. */
-    if (status == API_OK)
+    if (status == API_OK && transport == handle->transport)
         handle->server_fingerprint = handle->model.fingerprint;
+    if (status == API_OK && !same)
+        cli_client_log(handle, CLEAVE_NOTE, "model %s, version %s, is in use",
+                       handle->model.name, handle->model.version);
 out:
     free(current);
     return status;
@@ -246,6 +319,9 @@ static enum api_status apply(struct cleave *handle,
     handle->request_timeout_ms =
         or_default(options->request_timeout_ms, REQUEST_TIMEOUT_MS);
     handle->top = options->top > 0 ? options->top : TOP_DEFAULT;
+    handle->threads = options->threads > 0 ? options->threads : THREADS_DEFAULT;
+    handle->log = options->log;
+    handle->log_context = options->log_context;
     handle->rtt_seen_ms = handle->upload_seen_ms = -1;
     handle->previous = -1;
     handle->random_state =
@@ -257,6 +333,8 @@ static enum api_status apply(struct cleave *handle,
     if (handle->top > CLEAVE_TOP_MAX)
         return api_fail(error, API_USAGE, "at most %d classes per answer",
                         CLEAVE_TOP_MAX);
+    if (handle->threads > THREADS_MOST)
+        return api_fail(error, API_USAGE, "at most %u threads", THREADS_MOST);
     if (options->model && !is_model_name(options->model))
         return api_fail(error, API_USAGE, "\"%.64s\" is no model's name",
                         options->model);
@@ -269,15 +347,25 @@ static enum api_status apply(struct cleave *handle,
     return API_OK;
 }
 
+static enum api_status add_servers(struct cleave *handle,
+                                   const struct cleave_options *options,
+                                   struct api_error *error)
+{
+    if (!options->server_url)
+        return API_OK;
+    enum api_status status =
+        cli_servers_add(handle, options->server_url, error);
+    const char *const *other = options->fallback_urls;
+    while (status == API_OK && other && *other)
+        status = cli_servers_add(handle, *other++, error);
+    return status;
+}
+
 static enum api_status open_parts(struct cleave *handle,
                                   const struct cleave_options *options,
                                   struct api_error *error)
 {
-    enum api_status status = API_OK;
-    if (options->server_url)
-        status =
-            cli_transport_open(options->server_url, handle->connect_timeout_ms,
-                               &handle->transport, error);
+    enum api_status status = add_servers(handle, options, error);
     if (status == API_OK && options->bundle_path) {
         struct nn_model *model = NULL;
         status = nn_model_open(options->bundle_path, &model, error);
@@ -304,7 +392,6 @@ static enum cleave_status open_without_server(struct cleave *handle,
     bool cached = !handle->device && handle->cache &&
                   cli_head_cache_load(handle->cache, &model, NULL) == API_OK &&
                   adopt_model(handle, model, NULL) == API_OK;
-    cli_client_server_failed(handle, why, 0);
     if (cli_client_local_point(handle) >= 0) {
         snprintf(handle->notice, sizeof handle->notice,
                  "%.160s; answering by the %s bundle of model %.40s",
@@ -318,50 +405,90 @@ static enum cleave_status open_without_server(struct cleave *handle,
     return cli_client_fail(error, cli_client_server_status(why->status), text);
 }
 
+/* Asks the servers in turn for the model. */
+static enum api_status refresh_from_any(struct cleave *handle,
+                                        struct api_error *why)
+{
+    for (;;) {
+        unsigned asked = handle->server;
+        enum api_status status =
+            cli_client_refresh(handle, FETCH_TIMEOUT_MS, why);
+        why->status = status;
+        if (status == API_OK)
+            return API_OK;
+        cli_client_server_failed(handle, why, 0);
+        /* In their order, and not in circles. */
+        if (handle->server <= asked)
+            return status;
+    }
+}
+
+static enum cleave_status open_with(struct cleave *handle,
+                                    const struct cleave_options *options,
+                                    struct cleave_error *error)
+{
+    struct api_error why = {.text = ""};
+    enum api_status status = apply(handle, options, &why);
+    if (status == API_OK)
+        status = open_parts(handle, options, &why);
+    if (status != API_OK)
+        return cli_client_fail(error, cli_client_status(status), why.text);
+    if (!handle->transport)
+        return CLEAVE_OK;
+    if (refresh_from_any(handle, &why) != API_OK)
+        return open_without_server(handle, &why, error);
+    if (!cli_client_is_current(handle))
+        snprintf(handle->notice, sizeof handle->notice,
+                 "the server runs another version of model %.40s than "
+                 "the given bundle: no split is possible",
+                 handle->model.name);
+    return CLEAVE_OK;
+}
+
+/* Waiting with a deadline goes by the monotonic clock, which nobody sets. */
+static void make_locks(struct cleave *handle)
+{
+    pthread_condattr_t monotonic;
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&handle->refreshed, &monotonic);
+    pthread_condattr_destroy(&monotonic);
+    pthread_mutex_init(&handle->lock, NULL);
+    pthread_mutex_init(&handle->computing, NULL);
+}
+
 enum cleave_status cleave_open(const struct cleave_options *options,
                                struct cleave **handle,
                                struct cleave_error *error)
 {
-    struct api_error why = {.text = ""};
-    enum cleave_status result = CLEAVE_OK;
     struct cleave *made = calloc(1, sizeof *made);
     if (!made)
         return cli_client_fail(error, CLEAVE_ERROR_SYSTEM, "out of memory");
-    enum api_status status = apply(made, options, &why);
-    if (status == API_OK)
-        status = open_parts(made, options, &why);
-    if (status != API_OK) {
-        result = cli_client_fail(error, cli_client_status(status), why.text);
-        goto out;
-    }
-    if (made->transport) {
-        status = cli_client_refresh(made, FETCH_TIMEOUT_MS, &why);
-        why.status = status;
-        if (status != API_OK)
-            result = open_without_server(made, &why, error);
-        else if (!cli_client_is_current(made))
-            snprintf(made->notice, sizeof made->notice,
-                     "the server runs another version of model %.40s than "
-                     "the given bundle: no split is possible",
-                     made->model.name);
-    }
-    if (result == CLEAVE_OK) {
+    make_locks(made);
+    cli_client_lock(made);
+    enum cleave_status status = open_with(made, options, error);
+    cli_client_unlock(made);
+    if (status == CLEAVE_OK) {
         *handle = made;
         made = NULL;
     }
-out:
     cleave_close(&made);
-    return result;
+    return status;
 }
 
 void cleave_close(struct cleave **handle)
 {
-    if (!*handle)
+    struct cleave *old = *handle;
+    if (!old)
         return;
-    cli_device_close(&(*handle)->device);
-    cli_head_cache_close(&(*handle)->cache);
-    cli_transport_close(&(*handle)->transport);
-    free(*handle);
+    cli_crew_close(&old->crew);
+    cli_device_close(&old->device);
+    cli_head_cache_close(&old->cache);
+    cli_servers_close(old);
+    pthread_mutex_destroy(&old->computing);
+    pthread_mutex_destroy(&old->lock);
+    pthread_cond_destroy(&old->refreshed);
+    free(old);
     *handle = NULL;
 }
 

@@ -2,6 +2,7 @@
 #ifndef CLEAVE_CLIENT_CLIENT_H
 #define CLEAVE_CLIENT_CLIENT_H
 
+#include <pthread.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -15,12 +16,37 @@
 #include "client/head_cache.h"
 #include "client/link.h"
 #include "client/policy.h"
+#include "client/servers.h"
 #include "client/transport.h"
 
+/* Threads that answer what was submitted. */
+struct cli_crew;
+
+/* `lock` guards everything here that changes. Whoever holds it lets it go
+ * while waiting for the network or the device, and must not rely on points,
+ * device or server being the same afterwards: `generation` counts up whenever
+ * points and device are replaced. `computing` is held by the one picture that
+ * the device works on, so that the times seen are those of one picture; whoever
+ * holds it can rely on `device`. It is taken by cli_client_take_device. */
 struct cleave {
-    struct cli_transport *transport; /* NULL: no server */
+    pthread_mutex_t lock, computing;
+    pthread_cond_t refreshed; /* a refresh by some thread has ended */
+    bool refreshing;          /* some thread is asking for a new model */
+    bool probing;             /* some thread is measuring the link */
+    unsigned generation;
+    uint64_t jobs;      /* begun so far */
+    uint64_t pixels_of; /* number of the job whose picture the device holds */
+
+    struct cli_transport *transport; /* to the server in use; NULL: none */
     struct cli_head_cache *cache;    /* NULL: bundles are not fetched */
     struct cli_device *device;       /* NULL: no bundle, offload only */
+    struct cli_crew *crew;           /* NULL: nothing was submitted yet */
+    unsigned threads;                /* that it is to have */
+
+    /* All servers in the order of preference, the one in use included: what
+     * is known of that one stands below until another takes its place. */
+    struct cli_standby servers[CLI_SERVERS_MOST];
+    unsigned server_count, server;
 
     /* The points that indices refer to: of the device's bundle if there is
      * one, else of the server's metadata. */
@@ -31,6 +57,8 @@ struct cleave {
 
     double connect_timeout_ms, request_timeout_ms;
     unsigned top;
+    cleave_log log; /* NULL: nobody listens */
+    void *log_context;
 
     /* What was learnt. */
     struct cli_link link;
@@ -46,18 +74,48 @@ struct cleave {
     char notice[320];
 };
 
-/* Asks the server which model it runs and fetches its head bundle if the
+/* Lock and unlock: see struct cleave. */
+void cli_client_lock(struct cleave *handle);
+void cli_client_unlock(struct cleave *handle);
+
+/* Waits until the device is this thread's, with the lock held before and
+ * after, and gives it back. */
+void cli_client_take_device(struct cleave *handle);
+void cli_client_give_device(struct cleave *handle);
+
+/* Tells the program's log, if it has one. */
+void cli_client_log(const struct cleave *handle, enum cleave_level level,
+                    const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* Classifies with the lock not held; cleave_classify with a deadline of its
+ * own: `until_ms` by cli_now_ms, INFINITY for none. */
+enum cleave_status cli_classify(struct cleave *handle, const void *jpeg,
+                                size_t jpeg_bytes, const char *point,
+                                double until_ms, struct cleave_result *result,
+                                struct cleave_error *error);
+
+/* Waits for everything submitted, then ends the threads. NULL is fine. */
+void cli_crew_close(struct cli_crew **crew);
+
+/* Every function below needs the lock.
+ *
+ * Asks the server which model it runs and fetches its head bundle if the
  * device's is another one. Nothing changes on failure but the record of what
  * the server runs. */
 enum api_status cli_client_refresh(struct cleave *handle, double timeout_ms,
                                    struct api_error *error);
 
-/* Records that the server answered or failed us, for the breaker, and says so
- * in last_failure: "server unreachable: connection refused". */
+/* Records that the server in use answered or failed us, for the breaker, and
+ * says so in last_failure: "server unreachable: connection refused". After a
+ * failure another server is in use if there is one to ask. */
 void cli_client_server_answered(struct cleave *handle);
 void cli_client_server_failed(struct cleave *handle,
                               const struct api_error *why,
                               double retry_after_ms);
+
+/* A number from 0 to 1, to spread retries. */
+double cli_client_random(struct cleave *handle);
 
 /* Index of the point by which the device can answer alone, or -1. */
 int cli_client_local_point(const struct cleave *handle);

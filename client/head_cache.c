@@ -228,7 +228,7 @@ static enum api_status download(struct cli_head_cache *cache,
         .most_reply_bytes = API_LIMIT_BUNDLE_BYTES,
         .sink_fd = fd,
     };
-    struct cli_reply reply;
+    struct cli_reply reply = {.body = NULL};
     enum api_status status =
         cli_transport_request(transport, &request, &reply, error);
     if (status == API_OK && reply.http_code != 200 &&
@@ -238,11 +238,12 @@ static enum api_status download(struct cli_head_cache *cache,
         status = fail_errno(error, "cannot write", cache->temporary);
     if (close(fd) != 0 && status == API_OK)
         status = fail_errno(error, "cannot write", cache->temporary);
-    if (status != API_OK)
-        return status;
-    *fresh = reply.http_code == 200;
-    snprintf(note->etag, sizeof note->etag, "%s", reply.etag);
-    return API_OK;
+    if (status == API_OK) {
+        *fresh = reply.http_code == 200;
+        snprintf(note->etag, sizeof note->etag, "%s", reply.etag);
+    }
+    cli_reply_free(&reply);
+    return status;
 }
 
 /* Makes the downloaded file the stored one. The note goes first and returns

@@ -3,6 +3,8 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include "api/limits.h"
 #include "client/clock.h"
@@ -75,15 +77,20 @@ double cli_job_remote_timeout_ms(const struct cli_job *job)
 
 enum cleave_status cli_job_decode(struct cli_job *job)
 {
-    if (job->decoded)
+    struct cleave *handle = job->handle;
+    if (handle->pixels_of == job->number)
         return CLEAVE_OK;
     struct api_error why = {.text = ""};
+    handle->pixels_of = 0;
+    cli_client_unlock(handle);
     enum api_status status = cli_device_decode(
-        job->handle->device, job->jpeg, job->jpeg_bytes, &job->decode_ms, &why);
+        handle->device, job->jpeg, job->jpeg_bytes, &job->decode_ms, &why);
+    cli_client_lock(handle);
     if (status != API_OK)
         return fail(job, status, &why);
+    handle->pixels_of = job->number;
     job->decoded = true;
-    cli_estimate_add(&job->handle->decode_ms, job->decode_ms);
+    cli_estimate_add(&handle->decode_ms, job->decode_ms);
     return CLEAVE_OK;
 }
 
@@ -94,11 +101,11 @@ static void name_point(struct cli_job *job, uint16_t point, enum cleave_via via)
     job->result.via = via;
 }
 
-enum cleave_status cli_job_answer_locally(struct cli_job *job,
-                                          const char *reason)
+/* The whole network, on a device that is this thread's. */
+static enum cleave_status run_local(struct cli_job *job, uint16_t point,
+                                    const char *reason)
 {
     struct cleave *handle = job->handle;
-    uint16_t point = (uint16_t)cli_client_local_point(handle);
     enum cleave_status decoded = cli_job_decode(job);
     if (decoded != CLEAVE_OK)
         return decoded;
@@ -106,8 +113,10 @@ enum cleave_status cli_job_answer_locally(struct cli_job *job,
     uint32_t count = 0;
     double ms = 0;
     struct api_error why = {.text = ""};
+    cli_client_unlock(handle);
     enum api_status status = cli_device_run_local(
         handle->device, point, top, handle->top, &count, &ms, &why);
+    cli_client_lock(handle);
     if (status != API_OK)
         return fail(job, status, &why);
     cli_cost_observe(&handle->device_cost, point,
@@ -127,38 +136,66 @@ enum cleave_status cli_job_answer_locally(struct cli_job *job,
     return CLEAVE_OK;
 }
 
-/* The head of a split point, as the body of a request. */
-static enum cleave_status make_frame(struct cli_job *job, uint16_t point,
-                                     const uint8_t **frame, size_t *frame_bytes,
-                                     double *device_ms)
+enum cleave_status cli_job_answer_locally(struct cli_job *job,
+                                          const char *reason)
+{
+    struct cleave *handle = job->handle;
+    char kept[sizeof job->result.reason]; /* the handle's may change */
+    snprintf(kept, sizeof kept, "%s", reason);
+    cli_client_take_device(handle);
+    int point = cli_client_local_point(handle);
+    enum cleave_status status =
+        point >= 0 ? run_local(job, (uint16_t)point, kept)
+                   : cli_client_fail(&job->error, CLEAVE_ERROR_BUNDLE,
+                                     "the new model lacks the whole network");
+    cli_client_give_device(handle);
+    return status;
+}
+
+/* The head of a split point, as the body of a request, on a device that is
+ * this thread's. */
+static enum cleave_status run_head(struct cli_job *job, uint16_t point,
+                                   size_t *frame_bytes, double *device_ms)
 {
     struct cleave *handle = job->handle;
     enum cleave_status decoded = cli_job_decode(job);
     if (decoded != CLEAVE_OK)
         return decoded;
     double head_ms = 0;
+    const uint8_t *frame = NULL;
     struct api_error why = {.text = ""};
-    enum api_status status = cli_device_run_head(handle->device, point, frame,
+    cli_client_unlock(handle);
+    enum api_status status = cli_device_run_head(handle->device, point, &frame,
                                                  frame_bytes, &head_ms, &why);
+    cli_client_lock(handle);
     if (status != API_OK)
         return cli_client_fail(&job->error, CLEAVE_ERROR_BUNDLE, why.text);
     cli_cost_observe(&handle->device_cost, point,
                      handle->model.points[point].head_macs, head_ms);
+    /* The device makes another picture's frame while this one is sent. */
+    uint8_t *kept = realloc(job->frame, *frame_bytes);
+    if (!kept)
+        return cli_client_fail(&job->error, CLEAVE_ERROR_SYSTEM,
+                               "out of memory");
+    memcpy(kept, frame, *frame_bytes);
+    job->frame = kept;
     *device_ms = job->decode_ms + head_ms;
     return CLEAVE_OK;
 }
 
 static void take_answer(struct cli_job *job, uint16_t point,
-                        const struct cli_answer *answer)
+                        const struct cli_answer *answer, bool learn)
 {
     struct cleave *handle = job->handle;
-    cli_client_server_answered(handle);
-    cli_client_saw_link(handle, job->result.bytes_sent,
-                        answer->exchange_ms - answer->server_ms);
-    if (answer->server_ms > 0)
-        cli_cost_observe(&handle->server_cost, point,
-                         handle->model.points[point].tail_macs,
-                         answer->server_ms);
+    if (learn) {
+        cli_client_server_answered(handle);
+        cli_client_saw_link(handle, job->result.bytes_sent,
+                            answer->exchange_ms - answer->server_ms);
+        if (answer->server_ms > 0 && handle->generation == job->generation)
+            cli_cost_observe(&handle->server_cost, point,
+                             handle->model.points[point].tail_macs,
+                             answer->server_ms);
+    }
     job->result.server_ms = answer->server_ms;
     job->result.link_ms = fmax(answer->total_ms - answer->server_ms, 0);
     job->result.top_count = answer->body.top_count;
@@ -170,40 +207,69 @@ static void take_answer(struct cli_job *job, uint16_t point,
     }
 }
 
+/* Sends one body and takes the answer in. */
+static enum api_status send(struct cli_job *job, uint16_t point,
+                            const uint8_t *body, size_t body_bytes,
+                            double timeout_ms, double *retry_after_ms,
+                            struct api_error *why)
+{
+    struct cleave *handle = job->handle;
+    unsigned server = handle->server;
+    struct cli_transport *transport = handle->transport;
+    char model[sizeof handle->model.name];
+    memcpy(model, handle->model.name, sizeof model);
+    bool split = body == job->frame;
+    struct cli_answer answer;
+    name_point(job, point, split ? CLEAVE_VIA_SPLIT : CLEAVE_VIA_OFFLOAD);
+    cli_client_unlock(handle);
+    enum api_status served = cli_remote_classify(
+        transport, model, split, body, body_bytes, handle->top, timeout_ms,
+        &answer, retry_after_ms, why);
+    cli_client_lock(handle);
+    bool learn = handle->server == server; /* else it is of another one */
+    if (served == API_OK) {
+        job->result.bytes_sent = body_bytes;
+        job->result.server = server;
+        take_answer(job, point, &answer, learn);
+    } else if (served == API_DEADLINE && learn) {
+        /* It took at least this long. */
+        cli_client_saw_link(handle, body_bytes, timeout_ms);
+    }
+    return served;
+}
+
 enum cleave_status cli_job_try_remote(struct cli_job *job, uint16_t point,
                                       enum api_status *served,
                                       double *retry_after_ms,
                                       struct api_error *why)
 {
     struct cleave *handle = job->handle;
-    bool split = handle->model.points[point].kind == API_POINT_SPLIT;
     const uint8_t *body = job->jpeg;
     size_t body_bytes = job->jpeg_bytes;
     double device_ms = 0;
     *retry_after_ms = 0;
-    if (split) {
+    if (handle->model.points[point].kind == API_POINT_SPLIT) {
+        cli_client_take_device(handle);
+        bool same = handle->generation == job->generation;
         enum cleave_status made =
-            make_frame(job, point, &body, &body_bytes, &device_ms);
+            same ? run_head(job, point, &body_bytes, &device_ms) : CLEAVE_OK;
+        cli_client_give_device(handle);
         if (made != CLEAVE_OK)
             return made;
+        if (!same) {
+            *served = api_fail(why, API_MODEL_MISMATCH,
+                               "another model has come just now");
+            return CLEAVE_OK;
+        }
+        body = job->frame;
     }
     double timeout_ms = cli_job_remote_timeout_ms(job);
     if (timeout_ms < REQUEST_LEAST_MS) {
         *served = api_fail(why, API_DEADLINE, "no time is left to ask it");
         return CLEAVE_OK;
     }
-    struct cli_answer answer;
-    *served = cli_remote_classify(handle->transport, handle->model.name, split,
-                                  body, body_bytes, handle->top, timeout_ms,
-                                  &answer, retry_after_ms, why);
-    if (*served == API_OK) {
-        job->result.bytes_sent = body_bytes;
-        job->result.device_ms = device_ms;
-        name_point(job, point, split ? CLEAVE_VIA_SPLIT : CLEAVE_VIA_OFFLOAD);
-        take_answer(job, point, &answer);
-    } else if (*served == API_DEADLINE) {
-        /* It took at least this long. */
-        cli_client_saw_link(handle, body_bytes, timeout_ms);
-    }
+    job->result.device_ms = device_ms;
+    *served = send(job, point, body, body_bytes, timeout_ms, retry_after_ms,
+                   why);
     return CLEAVE_OK;
 }

@@ -9,17 +9,23 @@
 
 struct cli_job {
     struct cleave *handle;
+    uint64_t number;     /* of all the handle's jobs */
+    unsigned generation; /* of the points that it chose among */
+    unsigned tried;      /* servers that failed it */
     const void *jpeg; /* borrowed */
     size_t jpeg_bytes;
     double until_ms;  /* INFINITY: no deadline */
-    bool decoded;     /* the device holds this picture's pixels */
+    bool decoded;     /* at least once */
     double decode_ms; /* that it took */
+    uint8_t *frame;   /* of the head that ran last; malloc'ed */
     bool refreshed;   /* the model was asked for anew */
     bool waited;      /* a Retry-After was honoured */
     struct cleave_result result;
     struct cleave_error error;
 };
 
+/* All of these need the handle's lock, and let it go while the network or the
+ * device is at work. */
 double cli_job_left_ms(const struct cli_job *job);
 
 /* How long the server may take: what is left, less what answering here would
@@ -30,16 +36,20 @@ double cli_job_remote_timeout_ms(const struct cli_job *job);
 struct cli_policy_input cli_job_policy_input(const struct cli_job *job,
                                              const bool *can_run, int kind);
 
-/* Decodes the picture unless that was done. Fills job->error on failure. */
+/* Decodes the picture unless the device holds it. The device is this thread's.
+ * Fills job->error on failure. */
 enum cleave_status cli_job_decode(struct cli_job *job);
 
-/* Answers on the device; the handle has a local point. */
+/* Answers on the device; the handle has a local point, unless another model
+ * came just now: then the job fails with that for a reason. */
 enum cleave_status cli_job_answer_locally(struct cli_job *job,
                                           const char *reason);
 
 /* One try of an offload or split point. *served says how the server did:
  * API_OK, then the result is filled but for its reason, or why not, with the
- * detail in *why. Returns a failure only for the picture or the device. */
+ * detail in *why; API_MODEL_MISMATCH, too, where the points have changed since
+ * the choice. Returns a failure only for the picture or the device. The server
+ * asked is handle->server at the call. */
 enum cleave_status cli_job_try_remote(struct cli_job *job, uint16_t point,
                                       enum api_status *served,
                                       double *retry_after_ms,

@@ -63,6 +63,7 @@ enum cleave_status cleave_points(struct cleave *handle,
 {
     (void)error; /* nothing can fail yet */
     size_t listed = 0;
+    cli_client_lock(handle);
     for (uint16_t i = 0; i < handle->model.point_count; i++) {
         if (handle->model.points[i].id[0] == '\0')
             continue; /* of a kind that this version does not know */
@@ -70,6 +71,7 @@ enum cleave_status cleave_points(struct cleave *handle,
             copy_point(handle, i, &points[listed]);
         listed++;
     }
+    cli_client_unlock(handle);
     *count = listed;
     return CLEAVE_OK;
 }

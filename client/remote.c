@@ -56,16 +56,18 @@ enum api_status cli_remote_model(struct cli_transport *transport,
     enum api_status status = exchange(transport, &request, &reply, error);
     if (status != API_OK)
         return status;
-    if (reply.http_code != 200)
-        return cli_remote_refusal(&reply, error);
     struct api_error detail = {.text = ""};
-    status = *model ? api_model_read(reply.body, reply.body_bytes, out, &detail)
-                    : api_model_list_read(reply.body, reply.body_bytes, out,
-                                          &detail);
-    if (status != API_OK)
-        return nonsense(error, &detail);
-    *exchange_ms = reply.exchange_ms;
-    return API_OK;
+    if (reply.http_code != 200)
+        status = cli_remote_refusal(&reply, error);
+    else if ((*model ? api_model_read(reply.body, reply.body_bytes, out,
+                                      &detail)
+                     : api_model_list_read(reply.body, reply.body_bytes, out,
+                                           &detail)) != API_OK)
+        status = nonsense(error, &detail);
+    else
+        *exchange_ms = reply.exchange_ms;
+    cli_reply_free(&reply);
+    return status;
 }
 
 static double server_time_ms(const struct cli_reply *reply)
@@ -99,17 +101,19 @@ cli_remote_classify(struct cli_transport *transport, const char *model,
     if (status != API_OK)
         return status;
     *retry_after_ms = reply.retry_after_ms;
-    if (reply.http_code != 200)
-        return cli_remote_refusal(&reply, error);
     struct api_error detail = {.text = ""};
-    struct api_answer read;
-    if (api_answer_read(reply.body, reply.body_bytes, &read, &detail) != API_OK)
-        return nonsense(error, &detail);
-    answer->body = read;
-    answer->total_ms = reply.total_ms;
-    answer->exchange_ms = reply.exchange_ms;
-    answer->server_ms = fmin(server_time_ms(&reply), reply.total_ms);
-    return API_OK;
+    if (reply.http_code != 200) {
+        status = cli_remote_refusal(&reply, error);
+    } else if (api_answer_read(reply.body, reply.body_bytes, &answer->body,
+                               &detail) != API_OK) {
+        status = nonsense(error, &detail);
+    } else {
+        answer->total_ms = reply.total_ms;
+        answer->exchange_ms = reply.exchange_ms;
+        answer->server_ms = fmin(server_time_ms(&reply), reply.total_ms);
+    }
+    cli_reply_free(&reply);
+    return status;
 }
 
 /* Bytes that no link can compress, so that they take their time. */
@@ -152,11 +156,13 @@ enum api_status cli_remote_probe(struct cli_transport *transport,
     if (status != API_OK)
         return status;
     if (reply.http_code != 200)
-        return cli_remote_refusal(&reply, error);
-    if (up_bytes == 0 && reply.body_bytes != down_bytes)
-        return api_fail(error, API_INTERNAL,
-                        "the server's probe came with %zu bytes, not %zu",
-                        reply.body_bytes, down_bytes);
-    *elapsed_ms = fmax(reply.exchange_ms - server_time_ms(&reply), 0);
-    return API_OK;
+        status = cli_remote_refusal(&reply, error);
+    else if (up_bytes == 0 && reply.body_bytes != down_bytes)
+        status = api_fail(error, API_INTERNAL,
+                          "the server's probe came with %zu bytes, not %zu",
+                          reply.body_bytes, down_bytes);
+    else
+        *elapsed_ms = fmax(reply.exchange_ms - server_time_ms(&reply), 0);
+    cli_reply_free(&reply);
+    return status;
 }

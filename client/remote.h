@@ -20,7 +20,7 @@ struct cli_answer {
 /* All of these return API_UNREACHABLE or API_DEADLINE if no reply came within
  * `timeout_ms`, the status that the HTTP code stands for if the server
  * refused, and API_INTERNAL for a reply that makes no sense; each with a
- * reason. Not thread-safe on one transport. */
+ * reason. Thread-safe. */
 
 /* Fetches a model's metadata; `model` "": the server's default model. */
 enum api_status cli_remote_model(struct cli_transport *transport,

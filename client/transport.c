@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <math.h>
+#include <pthread.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,39 +26,45 @@
 /* A download slower than this does not count as progress. */
 #define STALL_BYTES_PER_S 256L
 
-struct cli_transport {
+/* One libcurl handle with the connections that it keeps, for one request at a
+ * time. */
+struct channel {
     CURL *curl;
+    struct channel *next; /* idle one */
+    char curl_error[CURL_ERROR_SIZE];
+};
+
+struct cli_transport {
     char url[URL_BYTES];
     double connect_timeout_ms;
-    unsigned long request_count;
     unsigned long id_base;
-    char curl_error[CURL_ERROR_SIZE];
-    char *body; /* grows to the largest reply seen */
-    size_t body_capacity;
+    pthread_mutex_t lock; /* guards what follows */
+    unsigned long request_count;
+    struct channel *idle; /* last used first: its connection is the warmest */
 };
 
 /* Where the callbacks of one request put what comes in. */
 struct receiver {
-    struct cli_transport *transport;
+    CURL *curl;
     const struct cli_request *request;
     struct cli_reply *reply;
+    size_t body_capacity;
     bool too_large;
     int failed_errno;
 };
 
-static bool grow_body(struct cli_transport *transport, size_t wanted)
+static bool grow_body(struct receiver *receiver, size_t wanted)
 {
-    if (wanted <= transport->body_capacity)
+    if (wanted <= receiver->body_capacity)
         return true;
-    size_t capacity =
-        transport->body_capacity ? transport->body_capacity : 4096;
+    size_t capacity = receiver->body_capacity ? receiver->body_capacity : 4096;
     while (capacity < wanted)
         capacity *= 2; /* wanted is at most API_LIMIT_BUNDLE_BYTES + 1 */
-    char *body = realloc(transport->body, capacity);
+    char *body = realloc(receiver->reply->body, capacity);
     if (!body)
         return false;
-    transport->body = body;
-    transport->body_capacity = capacity;
+    receiver->reply->body = body;
+    receiver->body_capacity = capacity;
     return true;
 }
 
@@ -81,24 +88,23 @@ static size_t on_body(char *bytes, size_t size, size_t count, void *context)
     (void)size; /* always 1 */
     struct receiver *receiver = context;
     struct cli_reply *reply = receiver->reply;
-    struct cli_transport *transport = receiver->transport;
     if (count > receiver->request->most_reply_bytes - reply->body_bytes) {
         receiver->too_large = true;
         return 0;
     }
     long code = 0;
-    curl_easy_getinfo(transport->curl, CURLINFO_RESPONSE_CODE, &code);
+    curl_easy_getinfo(receiver->curl, CURLINFO_RESPONSE_CODE, &code);
     if (receiver->request->sink_fd >= 0 && code == 200) {
         if (!write_all(receiver->request->sink_fd, bytes, count)) {
             receiver->failed_errno = errno ? errno : EIO;
             return 0;
         }
     } else {
-        if (!grow_body(transport, reply->body_bytes + count + 1)) {
+        if (!grow_body(receiver, reply->body_bytes + count + 1)) {
             receiver->failed_errno = ENOMEM;
             return 0;
         }
-        memcpy(transport->body + reply->body_bytes, bytes, count);
+        memcpy(reply->body + reply->body_bytes, bytes, count);
     }
     reply->body_bytes += count;
     return count;
@@ -162,12 +168,15 @@ static bool is_loopback(const char *url)
             (host[9] == '\0' || host[9] == ':' || host[9] == '/'));
 }
 
-static enum api_status set_up(struct cli_transport *transport)
+static bool set_up(const struct cli_transport *transport,
+                   struct channel *channel)
 {
-    CURL *curl = transport->curl;
+    CURL *curl = channel->curl;
     bool failed =
-        curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, transport->curl_error) ||
+        curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, channel->curl_error) ||
         curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L) ||
+        /* A resolver that hangs must not outlast the timeout. */
+        curl_easy_setopt(curl, CURLOPT_QUICK_EXIT, 1L) ||
         curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https") ||
         curl_easy_setopt(curl, CURLOPT_FOLLOWLOCATION, 0L) ||
         curl_easy_setopt(curl, CURLOPT_USERAGENT, "cleave/" CLEAVE_VERSION) ||
@@ -178,7 +187,60 @@ static enum api_status set_up(struct cli_transport *transport)
         curl_easy_setopt(curl, CURLOPT_HEADERFUNCTION, on_header);
     if (!failed && is_loopback(transport->url))
         failed = curl_easy_setopt(curl, CURLOPT_PROXY, "");
-    return failed ? API_INTERNAL : API_OK;
+    return !failed;
+}
+
+static void close_channel(struct channel *channel)
+{
+    curl_easy_cleanup(channel->curl);
+    free(channel);
+}
+
+static enum api_status open_channel(const struct cli_transport *transport,
+                                    struct channel **channel,
+                                    struct api_error *error)
+{
+    struct channel *made = calloc(1, sizeof *made);
+    if (made)
+        made->curl = curl_easy_init();
+    if (!made || !made->curl) {
+        free(made);
+        return api_fail(error, API_NO_MEMORY, "out of memory");
+    }
+    if (!set_up(transport, made)) {
+        close_channel(made);
+        return api_fail(error, API_INTERNAL,
+                        "this libcurl lacks an option that cleave needs");
+    }
+    *channel = made;
+    return API_OK;
+}
+
+/* An idle channel, or a new one where all are in use. */
+static enum api_status take_channel(struct cli_transport *transport,
+                                    struct channel **channel,
+                                    unsigned long *request_number,
+                                    struct api_error *error)
+{
+    pthread_mutex_lock(&transport->lock);
+    struct channel *idle = transport->idle;
+    if (idle)
+        transport->idle = idle->next;
+    *request_number = ++transport->request_count;
+    pthread_mutex_unlock(&transport->lock);
+    if (!idle)
+        return open_channel(transport, channel, error);
+    *channel = idle;
+    return API_OK;
+}
+
+static void give_channel(struct cli_transport *transport,
+                         struct channel *channel)
+{
+    pthread_mutex_lock(&transport->lock);
+    channel->next = transport->idle;
+    transport->idle = channel;
+    pthread_mutex_unlock(&transport->lock);
 }
 
 enum api_status cli_transport_open(const char *server_url,
@@ -201,10 +263,7 @@ enum api_status cli_transport_open(const char *server_url,
     if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
         return api_fail(error, API_INTERNAL, "libcurl cannot be initialised");
     struct cli_transport *made = calloc(1, sizeof *made);
-    if (made)
-        made->curl = curl_easy_init();
-    if (!made || !made->curl) {
-        free(made);
+    if (!made) {
         curl_global_cleanup();
         return api_fail(error, API_NO_MEMORY, "out of memory");
     }
@@ -213,10 +272,11 @@ enum api_status cli_transport_open(const char *server_url,
     /* Only to tell devices apart in the server's log; not a secret. */
     made->id_base = (unsigned long)(cli_now_ms() * 1e6) * 2654435761ul ^
                     (unsigned long)getpid();
-    if (set_up(made) != API_OK) {
+    pthread_mutex_init(&made->lock, NULL);
+    enum api_status status = open_channel(made, &made->idle, error);
+    if (status != API_OK) {
         cli_transport_close(&made);
-        return api_fail(error, API_INTERNAL,
-                        "this libcurl lacks an option that cleave needs");
+        return status;
     }
     *transport = made;
     return API_OK;
@@ -224,13 +284,24 @@ enum api_status cli_transport_open(const char *server_url,
 
 void cli_transport_close(struct cli_transport **transport)
 {
-    if (!*transport)
+    struct cli_transport *old = *transport;
+    if (!old)
         return;
-    curl_easy_cleanup((*transport)->curl);
+    while (old->idle) {
+        struct channel *next = old->idle->next;
+        close_channel(old->idle);
+        old->idle = next;
+    }
+    pthread_mutex_destroy(&old->lock);
     curl_global_cleanup();
-    free((*transport)->body);
-    free(*transport);
+    free(old);
     *transport = NULL;
+}
+
+void cli_reply_free(struct cli_reply *reply)
+{
+    free(reply->body);
+    *reply = (struct cli_reply){.body = NULL};
 }
 
 const char *cli_transport_url(const struct cli_transport *transport)
@@ -252,13 +323,13 @@ static bool add_header(struct curl_slist **list, const char *name,
     return true;
 }
 
-static bool make_headers(struct cli_transport *transport,
+static bool make_headers(const struct cli_transport *transport,
                          const struct cli_request *request,
-                         struct curl_slist **list)
+                         unsigned long request_number, struct curl_slist **list)
 {
     char id[64];
     snprintf(id, sizeof id, "%08lx-%lu", transport->id_base & 0xfffffffful,
-             ++transport->request_count);
+             request_number);
     if (!add_header(list, "X-Request-Id", id))
         return false;
     /* An empty value takes the header out: without it no second is lost
@@ -279,11 +350,11 @@ static long clamp_ms(double ms)
     return ms < 1 ? 1 : ms > (double)INT_MAX ? (long)INT_MAX : (long)ceil(ms);
 }
 
-static bool set_request(struct cli_transport *transport,
+static bool set_request(const struct cli_transport *transport,
                         const struct cli_request *request, const char *url,
                         struct curl_slist *headers, struct receiver *receiver)
 {
-    CURL *curl = transport->curl;
+    CURL *curl = receiver->curl;
     long stall_s =
         request->stall_ms > 0 ? clamp_ms(request->stall_ms / 1e3) : 0;
     bool failed = curl_easy_setopt(curl, CURLOPT_URL, url) ||
@@ -310,7 +381,8 @@ static bool set_request(struct cli_transport *transport,
 
 /* Why a transfer failed, in the words of the operating system where it knows
  * and of libcurl elsewhere. */
-static enum api_status explain(struct cli_transport *transport, CURLcode code,
+static enum api_status explain(const struct cli_transport *transport,
+                               const struct channel *channel, CURLcode code,
                                const struct receiver *receiver,
                                struct api_error *error)
 {
@@ -328,7 +400,7 @@ static enum api_status explain(struct cli_transport *transport, CURLcode code,
     if (code == CURLE_OPERATION_TIMEDOUT) {
         curl_off_t connected_us = 0; /* 0 on a reused connection, too, would be
                                         CURLINFO_CONNECT_TIME_T */
-        curl_easy_getinfo(transport->curl, CURLINFO_PRETRANSFER_TIME_T,
+        curl_easy_getinfo(channel->curl, CURLINFO_PRETRANSFER_TIME_T,
                           &connected_us);
         return api_fail(error, API_DEADLINE,
                         connected_us > 0 ? "no answer within %.0f ms"
@@ -340,26 +412,25 @@ static enum api_status explain(struct cli_transport *transport, CURLcode code,
     if (code == CURLE_OUT_OF_MEMORY)
         return api_fail(error, API_NO_MEMORY, "out of memory");
     long system_errno = 0;
-    curl_easy_getinfo(transport->curl, CURLINFO_OS_ERRNO, &system_errno);
+    curl_easy_getinfo(channel->curl, CURLINFO_OS_ERRNO, &system_errno);
     if (code == CURLE_COULDNT_CONNECT && system_errno > 0 &&
         strerror_r((int)system_errno, text, sizeof text) == 0) {
         text[0] = (char)tolower((unsigned char)text[0]);
         return api_fail(error, API_UNREACHABLE, "%s", text);
     }
-    const char *words = transport->curl_error[0] ? transport->curl_error
+    const char *words = channel->curl_error[0] ? channel->curl_error
                                                  : curl_easy_strerror(code);
     return api_fail(error, API_UNREACHABLE, "%.150s", words);
 }
 
-static void read_measures(struct cli_transport *transport,
-                          struct cli_reply *reply)
+static void read_measures(CURL *curl, struct cli_reply *reply)
 {
     long code = 0;
     curl_off_t retry_s = 0, ready_us = 0, total_us = 0;
-    curl_easy_getinfo(transport->curl, CURLINFO_RESPONSE_CODE, &code);
-    curl_easy_getinfo(transport->curl, CURLINFO_RETRY_AFTER, &retry_s);
-    curl_easy_getinfo(transport->curl, CURLINFO_PRETRANSFER_TIME_T, &ready_us);
-    curl_easy_getinfo(transport->curl, CURLINFO_TOTAL_TIME_T, &total_us);
+    curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &code);
+    curl_easy_getinfo(curl, CURLINFO_RETRY_AFTER, &retry_s);
+    curl_easy_getinfo(curl, CURLINFO_PRETRANSFER_TIME_T, &ready_us);
+    curl_easy_getinfo(curl, CURLINFO_TOTAL_TIME_T, &total_us);
     reply->http_code = (int)code;
     reply->retry_after_ms = retry_s > 0 ? (double)retry_s * 1e3 : 0;
     reply->exchange_ms = fmax((double)(total_us - ready_us) / 1e3, 0);
@@ -370,42 +441,44 @@ enum api_status cli_transport_request(struct cli_transport *transport,
                                       struct cli_reply *reply,
                                       struct api_error *error)
 {
-    enum api_status status = API_OK;
     struct curl_slist *headers = NULL;
     struct cli_reply got = {0};
-    struct receiver receiver = {
-        .transport = transport, .request = request, .reply = &got};
     char url[URL_BYTES];
     int url_bytes =
         snprintf(url, sizeof url, "%s%s", transport->url, request->path);
     if (url_bytes < 0 || (size_t)url_bytes >= sizeof url)
         return api_fail(error, API_USAGE, "the request's URL is too long");
-    transport->curl_error[0] = '\0';
-    if (!make_headers(transport, request, &headers) ||
-        !set_request(transport, request, url, headers, &receiver)) {
+    struct channel *channel = NULL;
+    unsigned long number = 0;
+    enum api_status status = take_channel(transport, &channel, &number, error);
+    if (status != API_OK)
+        return status;
+    struct receiver receiver = {
+        .curl = channel->curl, .request = request, .reply = &got};
+    channel->curl_error[0] = '\0';
+    if (!make_headers(transport, request, number, &headers) ||
+        !set_request(transport, request, url, headers, &receiver) ||
+        !grow_body(&receiver, 1)) {
         status = api_fail(error, API_NO_MEMORY, "out of memory");
         goto out;
     }
     double start_ms = cli_now_ms();
-    CURLcode code = curl_easy_perform(transport->curl);
+    CURLcode code = curl_easy_perform(channel->curl);
     got.total_ms = cli_now_ms() - start_ms;
     if (code != CURLE_OK) {
-        status = explain(transport, code, &receiver, error);
+        status = explain(transport, channel, code, &receiver, error);
         goto out;
     }
-    read_measures(transport, &got);
-    size_t in_memory =
-        request->sink_fd >= 0 && got.http_code == 200 ? 0 : got.body_bytes;
-    if (!grow_body(transport, in_memory + 1)) {
-        status = api_fail(error, API_NO_MEMORY, "out of memory");
-        goto out;
-    }
-    transport->body[in_memory] = '\0';
-    got.body = transport->body;
+    read_measures(channel->curl, &got);
+    bool sunk = request->sink_fd >= 0 && got.http_code == 200;
+    got.body[sunk ? 0 : got.body_bytes] = '\0';
     *reply = got;
+    got.body = NULL;
 out:
-    /* The handle outlives the list and must not point to it. */
-    curl_easy_setopt(transport->curl, CURLOPT_HTTPHEADER, NULL);
+    free(got.body);
+    /* The channel outlives the list and must not point to it. */
+    curl_easy_setopt(channel->curl, CURLOPT_HTTPHEADER, NULL);
     curl_slist_free_all(headers);
+    give_channel(transport, channel);
     return status;
 }

@@ -7,7 +7,8 @@
 
 #include "api/status.h"
 
-/* One server and the kept-open connections to it. Not thread-safe. */
+/* One server and the kept-open connections to it. Thread-safe: requests of
+ * several threads go out side by side, each on a connection of its own. */
 struct cli_transport;
 
 struct cli_request {
@@ -24,11 +25,11 @@ struct cli_request {
                                 * into the reply */
 };
 
-/* What came back. The body is borrowed and lives until the transport's next
- * request; it is followed by a NUL byte that does not count. */
+/* What came back, to be freed with cli_reply_free. A NUL byte that does not
+ * count follows the body. */
 struct cli_reply {
     int http_code;
-    const char *body;
+    char *body;
     size_t body_bytes;       /* in memory or written to the sink */
     char etag[128];          /* "" if absent or too long to be one of ours */
     char server_timing[256]; /* "" if absent or longer */
@@ -44,7 +45,8 @@ enum api_status cli_transport_open(const char *server_url,
                                    struct cli_transport **transport,
                                    struct api_error *error);
 
-/* Closes all connections and sets *transport to NULL. NULL is fine. */
+/* Closes all connections and sets *transport to NULL. NULL is fine. No request
+ * may be under way. */
 void cli_transport_close(struct cli_transport **transport);
 
 /* The URL as given, without slashes at its end. Borrowed. */
@@ -54,10 +56,13 @@ const char *cli_transport_url(const struct cli_transport *transport);
  * redirects are not followed, nothing is decompressed. API_UNREACHABLE: no
  * connection, or it broke; API_DEADLINE: time ran out; API_TOO_LARGE: the
  * reply is beyond its limit; API_INTERNAL: the sink could not be written.
- * Bounded in time by timeout_ms. */
+ * Bounded in time by timeout_ms, a resolver that hangs included. */
 enum api_status cli_transport_request(struct cli_transport *transport,
                                       const struct cli_request *request,
                                       struct cli_reply *reply,
                                       struct api_error *error);
+
+/* Frees the body and empties *reply; an empty one is fine. */
+void cli_reply_free(struct cli_reply *reply);
 
 #endif

@@ -107,6 +107,7 @@ static bool is_ready(const char *url)
     enum api_status status =
         cli_transport_request(transport, &request, &reply, NULL);
     bool ready = status == API_OK && reply.http_code == 200;
+    cli_reply_free(&reply);
     cli_transport_close(&transport);
     return ready;
 }

@@ -1,9 +1,9 @@
 /* Example of libcleave: classify one JPEG file, with a server's help.
  *
  * Build it outside this tree with
- *     cc example.c $(pkg-config --cflags --libs libcleave) -o example
+ *     cc one_photo.c $(pkg-config --cflags --libs libcleave) -o one_photo
  * and run it with
- *     ./example http://127.0.0.1:8080 photo.jpg */
+ *     ./one_photo http://127.0.0.1:8080 photo.jpg */
 #include <cleave.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -48,7 +48,7 @@ int main(int argc, char **argv)
     options.top = 3;
 
     /* Fetches the model's device part, or takes it from the cache. One handle
-     * serves any number of pictures, one at a time. */
+     * serves any number of pictures and threads. */
     struct cleave *handle = NULL;
     struct cleave_error error;
     int exit_status = 1;
