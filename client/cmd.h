@@ -10,26 +10,34 @@
 /* Exit statuses, as --help documents them. */
 enum { CMD_OK = 0, CMD_FAILED = 1, CMD_USAGE = 2 };
 
+#define CMD_SERVERS_MOST 8
+
 /* Options that several commands take. Strings are borrowed from argv or the
  * environment. */
 struct cmd_options {
     struct cleave_options open;
+    const char *servers[CMD_SERVERS_MOST + 1]; /* in order, NULL behind */
+    unsigned server_count;
     const char *point;
+    const char *watch;
+    const char *metrics_path;
     unsigned deadline_ms;
     unsigned samples;
     bool top_given;
+    bool latest;
     bool json;
 };
 
 /* Each command gets its own name as argv[0] and returns an exit status. */
-int cmd_classify(int argc, char **argv);
+int cmd_run(int argc, char **argv);
 int cmd_points(int argc, char **argv);
 int cmd_probe(int argc, char **argv);
 
-/* Parses options into *options, which it fills with defaults first (the server
- * from $CLEAVE_SERVER). `allowed`: the short letters of the command's options,
- * see cmd_options.c. Returns true with optind at the first operand; false if
- * the command has to end with *exit_status: after --help or a usage error. */
+/* Parses options into *options, which it fills with defaults first (the servers
+ * from $CLEAVE_SERVER, separated by blanks, which it cuts up). `allowed`: the
+ * short letters of the command's options, see cmd_options.c. Returns true with
+ * optind at the first operand; false if the command has to end with
+ * *exit_status: after --help or a usage error. */
 bool cmd_parse(int argc, char **argv, const char *allowed,
                void (*print_help)(FILE *), struct cmd_options *options,
                int *exit_status);

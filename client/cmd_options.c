@@ -21,6 +21,10 @@ static const struct option long_options[] = {
     {"deadline-ms", required_argument, NULL, 'd'},
     {"timeout-ms", required_argument, NULL, 't'},
     {"top", required_argument, NULL, 'k'},
+    {"in-flight", required_argument, NULL, 'i'},
+    {"watch", required_argument, NULL, 'w'},
+    {"latest", no_argument, NULL, 'l'},
+    {"metrics-file", required_argument, NULL, 'f'},
     {"samples", required_argument, NULL, 'n'},
     {"json", no_argument, NULL, 'j'},
     {"help", no_argument, NULL, 'h'},
@@ -53,12 +57,40 @@ static bool read_number(int letter, const char *text, unsigned least,
     return true;
 }
 
+static bool add_server(struct cmd_options *options, const char *url)
+{
+    if (options->server_count == CMD_SERVERS_MOST) {
+        cmd_complain("at most %d servers can be named", CMD_SERVERS_MOST);
+        return false;
+    }
+    options->servers[options->server_count++] = url;
+    return true;
+}
+
+/* What the command line does not name comes from the environment: URLs with
+ * blanks between them. */
+static bool complete_servers(struct cmd_options *options)
+{
+    char *rest = NULL, *listed = getenv("CLEAVE_SERVER");
+    for (char *url = listed && options->server_count == 0
+                         ? strtok_r(listed, " ", &rest)
+                         : NULL;
+         url; url = strtok_r(NULL, " ", &rest)) {
+        if (!add_server(options, url))
+            return false;
+    }
+    if (options->server_count == 0)
+        options->servers[options->server_count++] = DEFAULT_SERVER;
+    options->open.server_url = options->servers[0];
+    options->open.fallback_urls = options->servers + 1;
+    return true;
+}
+
 static bool apply(struct cmd_options *options, int letter, const char *value)
 {
     switch (letter) {
     case 's':
-        options->open.server_url = value;
-        return true;
+        return add_server(options, value);
     case 'm':
         options->open.model = value;
         return true;
@@ -71,9 +103,20 @@ static bool apply(struct cmd_options *options, int letter, const char *value)
     case 'p':
         options->point = value;
         return true;
+    case 'w':
+        options->watch = value;
+        return true;
+    case 'f':
+        options->metrics_path = value;
+        return true;
+    case 'l':
+        options->latest = true;
+        return true;
     case 'j':
         options->json = true;
         return true;
+    case 'i':
+        return read_number(letter, value, 1, 64, &options->open.threads);
     case 'd':
         return read_number(letter, value, 1, 3600000, &options->deadline_ms);
     case 't':
@@ -94,9 +137,7 @@ bool cmd_parse(int argc, char **argv, const char *allowed,
                void (*print_help)(FILE *), struct cmd_options *options,
                int *exit_status)
 {
-    const char *server = getenv("CLEAVE_SERVER");
     *options = (struct cmd_options){.samples = DEFAULT_SAMPLES};
-    options->open.server_url = server && *server ? server : DEFAULT_SERVER;
     char command[32];
     snprintf(command, sizeof command, "%s", argv[0]);
     optind = 1;
@@ -118,7 +159,8 @@ bool cmd_parse(int argc, char **argv, const char *allowed,
         *exit_status = CMD_USAGE;
         return false;
     }
-    return true;
+    *exit_status = CMD_USAGE;
+    return complete_servers(options);
 }
 
 void cmd_complain(const char *format, ...)

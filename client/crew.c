@@ -125,17 +125,16 @@ static struct cli_crew *get_crew(struct cleave *handle)
 
 enum cleave_status cleave_submit(struct cleave *handle, const void *jpeg,
                                  size_t jpeg_bytes, const char *point,
-                                 unsigned deadline_ms,
-                                 cleave_callback callback, void *context,
-                                 struct cleave_error *error)
+                                 unsigned deadline_ms, cleave_callback callback,
+                                 void *context, struct cleave_error *error)
 {
-    struct task task = {
-        .jpeg = jpeg,
-        .jpeg_bytes = jpeg_bytes,
-        .until_ms =
-            deadline_ms > 0 ? cli_now_ms() + (double)deadline_ms : INFINITY,
-        .callback = callback,
-        .context = context};
+    struct task task = {.jpeg = jpeg,
+                        .jpeg_bytes = jpeg_bytes,
+                        .until_ms = deadline_ms > 0
+                                        ? cli_now_ms() + (double)deadline_ms
+                                        : INFINITY,
+                        .callback = callback,
+                        .context = context};
     int bytes =
         snprintf(task.point, sizeof task.point, "%s", point ? point : "auto");
     if (bytes < 0 || (size_t)bytes >= sizeof task.point)

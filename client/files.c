@@ -31,14 +31,14 @@ static bool append(struct cli_files *files, char *path)
     return true;
 }
 
-static bool is_jpeg_name(const char *name)
+bool cli_files_is_jpeg_name(const char *name)
 {
     const char *dot = strrchr(name, '.');
     return dot && dot != name &&
            (strcasecmp(dot, ".jpg") == 0 || strcasecmp(dot, ".jpeg") == 0);
 }
 
-static char *join(const char *directory, const char *name)
+char *cli_files_join(const char *directory, const char *name)
 {
     size_t bytes = strlen(directory) + strlen(name) + 2;
     size_t used = strlen(directory);
@@ -63,8 +63,8 @@ static bool add_directory(struct cli_files *files, const char *directory)
     bool fits = true;
     for (struct dirent *entry = readdir(stream); entry && fits;
          entry = readdir(stream)) {
-        if (is_jpeg_name(entry->d_name))
-            fits = append(files, join(directory, entry->d_name));
+        if (cli_files_is_jpeg_name(entry->d_name))
+            fits = append(files, cli_files_join(directory, entry->d_name));
     }
     closedir(stream);
     if (files->count == first)
@@ -91,7 +91,8 @@ void cli_files_free(struct cli_files *files)
     *files = (struct cli_files){0};
 }
 
-/* Pipes have no size to ask for, so the buffer grows as bytes come. */
+/* A path may be a pipe, which has no size to ask for, so the buffer grows as
+ * bytes come. */
 static const char *read_stream(FILE *file, unsigned char **bytes, size_t *count)
 {
     unsigned char *buffer = NULL;
@@ -126,8 +127,6 @@ static const char *read_stream(FILE *file, unsigned char **bytes, size_t *count)
 const char *cli_files_read(const char *path, unsigned char **bytes,
                            size_t *count)
 {
-    if (strcmp(path, "-") == 0)
-        return read_stream(stdin, bytes, count);
     FILE *file = fopen(path, "rbe");
     if (!file)
         return strerror(errno);

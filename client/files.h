@@ -18,10 +18,15 @@ bool cli_files_add(struct cli_files *files, const char *operand);
 
 void cli_files_free(struct cli_files *files);
 
-/* Reads a whole file, or standard input for "-". *bytes is malloc'ed and
- * becomes the caller's to free(). NULL, or why it could not be done as a text
- * that lives until the next call: unreadable, a directory, or larger than a
- * JPEG may be. */
+/* Does a file of this name count as a JPEG? */
+bool cli_files_is_jpeg_name(const char *name);
+
+/* "directory/name", malloc'ed; NULL if memory ran out. */
+char *cli_files_join(const char *directory, const char *name);
+
+/* Reads a whole file. *bytes is malloc'ed and becomes the caller's to free().
+ * NULL, or why it could not be done as a text that lives until the next call:
+ * unreadable, a directory, or larger than a JPEG may be. */
 const char *cli_files_read(const char *path, unsigned char **bytes,
                            size_t *count);
 

@@ -269,7 +269,7 @@ enum cleave_status cli_job_try_remote(struct cli_job *job, uint16_t point,
         return CLEAVE_OK;
     }
     job->result.device_ms = device_ms;
-    *served = send(job, point, body, body_bytes, timeout_ms, retry_after_ms,
-                   why);
+    *served =
+        send(job, point, body, body_bytes, timeout_ms, retry_after_ms, why);
     return CLEAVE_OK;
 }

@@ -12,7 +12,7 @@ struct cli_job {
     uint64_t number;     /* of all the handle's jobs */
     unsigned generation; /* of the points that it chose among */
     unsigned tried;      /* servers that failed it */
-    const void *jpeg; /* borrowed */
+    const void *jpeg;    /* borrowed */
     size_t jpeg_bytes;
     double until_ms;  /* INFINITY: no deadline */
     bool decoded;     /* at least once */

@@ -13,7 +13,7 @@ static void print_help(FILE *out)
           "runs cleaved.\n"
           "\n"
           "Commands:\n"
-          "  classify   say what is on pictures\n"
+          "  run        say what is on pictures: files, folders, streams\n"
           "  points     list the server's operating points\n"
           "  probe      measure the link to the server\n"
           "\n"
@@ -22,7 +22,8 @@ static void print_help(FILE *out)
           "  --version  show the version\n"
           "\n"
           "Environment:\n"
-          "  CLEAVE_SERVER   the server's URL (http://127.0.0.1:8080)\n"
+          "  CLEAVE_SERVER   URLs of servers, with blanks between them\n"
+          "                  (http://127.0.0.1:8080)\n"
           "  CLEAVE_CPU      force kernels: scalar, avx2, avx512, neon\n"
           "  XDG_CACHE_HOME  where bundles are cached, in cleave/ "
           "(~/.cache)\n"
@@ -37,9 +38,8 @@ int main(int argc, char **argv)
     static const struct {
         const char *name;
         int (*run)(int, char **);
-    } commands[] = {{"classify", cmd_classify},
-                    {"points", cmd_points},
-                    {"probe", cmd_probe}};
+    } commands[] = {
+        {"run", cmd_run}, {"points", cmd_points}, {"probe", cmd_probe}};
     /* A closed pipe or connection is an error to report, not a reason to die.
      */
     signal(SIGPIPE, SIG_IGN);

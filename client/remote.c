@@ -59,10 +59,10 @@ enum api_status cli_remote_model(struct cli_transport *transport,
     struct api_error detail = {.text = ""};
     if (reply.http_code != 200)
         status = cli_remote_refusal(&reply, error);
-    else if ((*model ? api_model_read(reply.body, reply.body_bytes, out,
-                                      &detail)
-                     : api_model_list_read(reply.body, reply.body_bytes, out,
-                                           &detail)) != API_OK)
+    else if ((*model
+                  ? api_model_read(reply.body, reply.body_bytes, out, &detail)
+                  : api_model_list_read(reply.body, reply.body_bytes, out,
+                                        &detail)) != API_OK)
         status = nonsense(error, &detail);
     else
         *exchange_ms = reply.exchange_ms;

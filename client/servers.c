@@ -20,8 +20,8 @@ enum api_status cli_servers_add(struct cleave *handle, const char *url,
     struct cli_standby *added = &handle->servers[handle->server_count];
     *added = (struct cli_standby){.rtt_seen_ms = -1, .upload_seen_ms = -1};
     cli_cost_reset(&added->cost, handle->server_cost.ms_per_mmac.mean);
-    enum api_status status = cli_transport_open(
-        url, handle->connect_timeout_ms, &added->transport, error);
+    enum api_status status = cli_transport_open(url, handle->connect_timeout_ms,
+                                                &added->transport, error);
     if (status != API_OK)
         return status;
     if (handle->server_count == 0)
@@ -78,9 +78,8 @@ bool cli_servers_fail_over(struct cleave *handle)
 
 void cli_servers_fail_back(struct cleave *handle, double spare_ms)
 {
-    double timeout_ms =
-        fmin(fmin(handle->request_timeout_ms, TRIAL_TIMEOUT_MS),
-             spare_ms * TRIAL_SHARE);
+    double timeout_ms = fmin(fmin(handle->request_timeout_ms, TRIAL_TIMEOUT_MS),
+                             spare_ms * TRIAL_SHARE);
     for (unsigned i = 0; i < handle->server; i++) {
         struct cli_standby *better = &handle->servers[i];
         if (timeout_ms < TRIAL_LEAST_MS ||
@@ -88,9 +87,8 @@ void cli_servers_fail_back(struct cleave *handle, double spare_ms)
             continue;
         double elapsed_ms = 0;
         cli_client_unlock(handle);
-        enum api_status status = cli_remote_probe(better->transport, 0, 0,
-                                                  timeout_ms, &elapsed_ms,
-                                                  NULL);
+        enum api_status status = cli_remote_probe(
+            better->transport, 0, 0, timeout_ms, &elapsed_ms, NULL);
         cli_client_lock(handle);
         if (status == API_OK && i < handle->server) {
             cli_breaker_success(&better->breaker);

@@ -418,8 +418,8 @@ static enum api_status explain(const struct cli_transport *transport,
         text[0] = (char)tolower((unsigned char)text[0]);
         return api_fail(error, API_UNREACHABLE, "%s", text);
     }
-    const char *words = channel->curl_error[0] ? channel->curl_error
-                                                 : curl_easy_strerror(code);
+    const char *words =
+        channel->curl_error[0] ? channel->curl_error : curl_easy_strerror(code);
     return api_fail(error, API_UNREACHABLE, "%.150s", words);
 }
 

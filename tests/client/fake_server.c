@@ -101,6 +101,9 @@ static void behave(int fd, const struct fake_route *route)
     bool bodyless = route->code == 304;
     struct linger reset = {.l_onoff = 1, .l_linger = 0};
     switch (route->conduct) {
+    case FAKE_LATE:
+        pause_ms(500);
+        /* fall through */
     case FAKE_REPLY:
         if (send_all(fd, head, (size_t)bytes) && !bodyless)
             send_all(fd, route->body, route->body_bytes);

@@ -8,6 +8,7 @@
 
 enum fake_conduct {
     FAKE_REPLY,   /* a whole HTTP reply of code, headers and body */
+    FAKE_LATE,    /* the same after half a second */
     FAKE_CLOSE,   /* the connection ends without a byte */
     FAKE_RESET,   /* half of the body, then a reset */
     FAKE_CUT,     /* half of the body, then an orderly end */

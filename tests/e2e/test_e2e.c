@@ -1,7 +1,6 @@
 /* The whole product on loopback: real cleaved, real cleave, real photographs.
  */
 #include <check.h>
-#include <jansson.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,11 +8,12 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "answers.h"
 #include "client/cleave.h"
 #include "direct.h"
 #include "process.h"
-#include "tests/run_suite.h"
 #include "scratch.h"
+#include "tests/run_suite.h"
 
 #define SAMPLES CLEAVE_SOURCE_DIR "/models/samples/"
 #define DEFAULT_BUNDLE CLEAVE_SOURCE_DIR "/models/default.safetensors"
@@ -46,12 +46,12 @@ static void pause_ms(long ms)
     nanosleep(&pause, NULL);
 }
 
-/* Starts "cleave classify --json" at `point` for `count` files. */
+/* Starts "cleave run --json" at `point` for `count` files. */
 static void start_classify(struct process *process, const char *point,
                            const char *const *files, size_t count)
 {
     const char *arguments[PROCESS_ARGUMENTS_MOST] = {
-        CLEAVE_PROGRAM, "classify",     "--json",  "--point", point,
+        CLEAVE_PROGRAM, "run",          "--json",  "--point", point,
         "--server",     daemon_now.url, "--cache", cache};
     size_t used = 9;
     ck_assert_uint_lt(used + count, PROCESS_ARGUMENTS_MOST);
@@ -59,49 +59,26 @@ static void start_classify(struct process *process, const char *point,
     process_start(process, arguments, directory);
 }
 
-static json_t *parse_line(const char *line)
-{
-    json_error_t why;
-    ck_assert_ptr_nonnull(line);
-    json_t *object = json_loads(line, JSON_REJECT_DUPLICATES, &why);
-    ck_assert_msg(object != NULL, "%s in: %s", why.text, line);
-    return object;
-}
-
-static const char *text_of(const json_t *object, const char *member)
-{
-    const char *text = json_string_value(json_object_get(object, member));
-    ck_assert_msg(text != NULL, "no text %s", member);
-    return text;
-}
-
-static double real_of(const json_t *object, const char *member)
-{
-    const json_t *value = json_object_get(object, member);
-    ck_assert_msg(json_is_number(value), "no number %s", member);
-    return json_number_value(value);
-}
-
 /* Every member that an answer must have; returns its `via`. */
 static const char *check_answer(const json_t *answer, const char *file)
 {
-    ck_assert_str_eq(text_of(answer, "file"), file);
-    ck_assert_uint_gt(strlen(text_of(answer, "point")), 0);
-    ck_assert_uint_gt(strlen(text_of(answer, "reason")), 0);
-    const char *via = text_of(answer, "via");
+    ck_assert_str_eq(answer_text(answer, "file"), file);
+    ck_assert_uint_gt(strlen(answer_text(answer, "point")), 0);
+    ck_assert_uint_gt(strlen(answer_text(answer, "reason")), 0);
+    const char *via = answer_text(answer, "via");
     bool local = strcmp(via, "local") == 0;
-    ck_assert(real_of(answer, "bytes_sent") > 0 || local);
-    ck_assert_double_ge(real_of(answer, "device_ms"), 0);
-    ck_assert_double_ge(real_of(answer, "link_ms"), 0);
-    ck_assert_double_ge(real_of(answer, "server_ms"), 0);
+    ck_assert(answer_real(answer, "bytes_sent") > 0 || local);
+    ck_assert_double_ge(answer_real(answer, "device_ms"), 0);
+    ck_assert_double_ge(answer_real(answer, "link_ms"), 0);
+    ck_assert_double_ge(answer_real(answer, "server_ms"), 0);
     const json_t *top = json_object_get(answer, "top");
     ck_assert_uint_eq(json_array_size(top), 5);
     double last = 1;
     for (size_t i = 0; i < 5; i++) {
         const json_t *class = json_array_get(top, i);
         ck_assert(json_is_integer(json_object_get(class, "index")));
-        ck_assert_uint_gt(strlen(text_of(class, "label")), 0);
-        double probability = real_of(class, "probability");
+        ck_assert_uint_gt(strlen(answer_text(class, "label")), 0);
+        double probability = answer_real(class, "probability");
         ck_assert_double_le(probability, last + 1e-9);
         last = probability;
     }
@@ -112,10 +89,10 @@ static void assert_agrees(const json_t *answer, const struct nn_class *best,
                           size_t sent_bytes)
 {
     const json_t *first = json_array_get(json_object_get(answer, "top"), 0);
-    ck_assert_uint_eq((uint32_t)real_of(first, "index"), best->index);
-    ck_assert_double_eq_tol(real_of(first, "probability"),
+    ck_assert_uint_eq((uint32_t)answer_real(first, "index"), best->index);
+    ck_assert_double_eq_tol(answer_real(first, "probability"),
                             (double)best->probability, 1e-4);
-    ck_assert_uint_eq((size_t)real_of(answer, "bytes_sent"), sent_bytes);
+    ck_assert_uint_eq((size_t)answer_real(answer, "bytes_sent"), sent_bytes);
 }
 
 static const char *const bundles[] = {
@@ -141,11 +118,11 @@ START_TEST(test_every_point_agrees_with_the_engine)
             direct_answer(model, context, point, (const uint8_t *)jpeg,
                           jpeg_bytes, &best, &sent_bytes);
             free(jpeg);
-            json_t *answer = parse_line(process_line(&process));
+            json_t *answer = answer_parse(process_line(&process));
             ck_assert_str_eq(check_answer(answer, photos[i]),
                              api_point_kind_name(info->kind));
-            ck_assert_str_eq(text_of(answer, "point"), info->id);
-            ck_assert_str_eq(text_of(answer, "reason"), "asked for");
+            ck_assert_str_eq(answer_text(answer, "point"), info->id);
+            ck_assert_str_eq(answer_text(answer, "reason"), "asked for");
             assert_agrees(answer, &best, sent_bytes);
             json_decref(answer);
         }
@@ -173,7 +150,7 @@ START_TEST(test_server_killed_in_the_middle)
     for (size_t i = 0; i < FILES; i++) {
         if (i == SERVED)
             process_end(&daemon_now.process, SIGKILL);
-        json_t *answer = parse_line(process_line(&process));
+        json_t *answer = answer_parse(process_line(&process));
         bool local = strcmp(check_answer(answer, files[i]), "local") == 0;
         by_device += local;
         by_server += !local;
@@ -181,7 +158,7 @@ START_TEST(test_server_killed_in_the_middle)
             ck_assert(i >= SERVED || !local);
             if (local)
                 ck_assert_ptr_nonnull(
-                    strstr(text_of(answer, "reason"), "server"));
+                    strstr(answer_text(answer, "reason"), "server"));
         }
         json_decref(answer);
     }
@@ -226,49 +203,17 @@ START_TEST(test_server_returns)
 }
 END_TEST
 
-/* A copy of a bundle in which `from` is changed in place to `to`, which is as
- * long. */
-static void write_changed(char path[SCRATCH_PATH_BYTES], const char *file,
-                          const char *original, const char *from,
-                          const char *to)
-{
-    size_t bytes, length = strlen(from);
-    char *bundle = scratch_read(original, &bytes);
-    bool found = false;
-    for (size_t i = 0; !found && i + length <= bytes; i++) {
-        found = memcmp(bundle + i, from, length) == 0;
-        if (found)
-            memcpy(bundle + i, to, length);
-    }
-    ck_assert(found);
-    scratch_join(path, directory, file);
-    scratch_write(path, bundle, bytes);
-    free(bundle);
-}
-
-/* The test bundle with another fingerprint. */
-static void write_other_version(char path[SCRATCH_PATH_BYTES])
-{
-    struct nn_model *model = NULL;
-    ck_assert_int_eq(nn_model_open(scratch_bundle(), &model, NULL), API_OK);
-    char digits[17];
-    snprintf(digits, sizeof digits, "%016llx",
-             (unsigned long long)nn_model_fingerprint(model));
-    nn_model_close(&model);
-    write_changed(path, "other.safetensors", scratch_bundle(), digits,
-                  "aaaaaaaaaaaaaaaa");
-}
-
 /* The server comes back with another version, then with another model: the
  * client's next frame is refused, and it fetches the new head. */
 START_TEST(test_server_changes_its_model)
 {
     char other[SCRATCH_PATH_BYTES], third[SCRATCH_PATH_BYTES];
     char renamed[SCRATCH_PATH_BYTES];
-    write_other_version(other);
-    write_changed(third, "third.safetensors", other, "aaaaaaaaaaaaaaaa",
-                  "bbbbbbbbbbbbbbbb");
-    write_changed(renamed, "renamed.safetensors", third, "tiny", "tidy");
+    bundle_write_other(other, directory);
+    bundle_write_changed(third, directory, "third.safetensors", other,
+                         "aaaaaaaaaaaaaaaa", "bbbbbbbbbbbbbbbb");
+    bundle_write_changed(renamed, directory, "renamed.safetensors", third,
+                         "tiny", "tidy");
     const char *const succession[] = {scratch_bundle(), other, renamed,
                                       scratch_bundle()};
     struct cleave_options options = {.cache_dir = cache};
@@ -312,7 +257,7 @@ END_TEST
 START_TEST(test_given_bundle_of_another_version)
 {
     char other[SCRATCH_PATH_BYTES];
-    write_other_version(other);
+    bundle_write_other(other, directory);
     daemon_start(&daemon_now, scratch_bundle(), 0, directory);
     struct cleave_options options = {.server_url = daemon_now.url,
                                      .bundle_path = other};
@@ -361,11 +306,11 @@ START_TEST(test_bad_files_among_good_ones)
     start_classify(&process, points[_i], files, 8);
     for (size_t i = 0; i < 8; i++) {
         for (int copy = 0; copy < (files[i] == directory ? 3 : 1); copy++) {
-            json_t *answer = parse_line(process_line(&process));
+            json_t *answer = answer_parse(process_line(&process));
             if (good[i]) {
                 check_answer(answer, files[i]);
             } else {
-                ck_assert_uint_gt(strlen(text_of(answer, "error")), 3);
+                ck_assert_uint_gt(strlen(answer_text(answer, "error")), 3);
                 ck_assert_uint_eq(json_object_size(answer), 2);
             }
             json_decref(answer);
@@ -386,31 +331,27 @@ static const struct {
 } commands[] = {
     {{"--help"}, 0, true},
     {{"--version"}, 0, true},
-    {{"classify", "--help"}, 0, true},
+    {{"run", "--help"}, 0, true},
     {{"points", "--help"}, 0, true},
     {{"probe", "--help"}, 0, true},
     {{NULL}, 2, false},
     {{"paint"}, 2, false},
-    {{"classify"}, 2, false},
-    {{"classify", "--nonsense", SAMPLES "cat.jpg"}, 2, false},
-    {{"classify", "--top", "0", SAMPLES "cat.jpg"}, 2, false},
-    {{"classify", "--top", "101", SAMPLES "cat.jpg"}, 2, false},
-    {{"classify", "--deadline-ms", "1e3", SAMPLES "cat.jpg"}, 2, false},
-    {{"classify", "--samples", "3", SAMPLES "cat.jpg"}, 2, false},
-    {{"classify", "--server", "gopher://x", SAMPLES "cat.jpg"}, 2, false},
-    {{"classify", "--server"}, 2, false},
+    {{"run"}, 2, false},
+    {{"run", "--nonsense", SAMPLES "cat.jpg"}, 2, false},
+    {{"run", "--top", "0", SAMPLES "cat.jpg"}, 2, false},
+    {{"run", "--top", "101", SAMPLES "cat.jpg"}, 2, false},
+    {{"run", "--deadline-ms", "1e3", SAMPLES "cat.jpg"}, 2, false},
+    {{"run", "--samples", "3", SAMPLES "cat.jpg"}, 2, false},
+    {{"run", "--server", "gopher://x", SAMPLES "cat.jpg"}, 2, false},
+    {{"run", "--server"}, 2, false},
     {{"points", "--server", URL, "file"}, 2, false},
     {{"probe", "--samples", "-1", "--server", URL}, 2, false},
     {{"points", "--server", "http://127.0.0.1:1"}, 1, false},
     {{"probe", "--server", "http://127.0.0.1:1"}, 1, false},
-    {{"classify", "--server", URL, "--model", "other", SAMPLES "cat.jpg"},
-     1,
-     false},
-    {{"classify", "--server", URL, "--point", "nosuch", SAMPLES "cat.jpg"},
-     1,
-     true},
-    {{"classify", "--server", URL, "--top", "2", SAMPLES}, 0, true},
-    {{"classify", "--server", URL, "/dev/null"}, 1, true},
+    {{"run", "--server", URL, "--model", "other", SAMPLES "cat.jpg"}, 1, false},
+    {{"run", "--server", URL, "--point", "nosuch", SAMPLES "cat.jpg"}, 1, true},
+    {{"run", "--server", URL, "--top", "2", SAMPLES}, 0, true},
+    {{"run", "--server", URL, "/dev/null"}, 1, true},
     {{"points", "--server", URL}, 0, true},
     {{"probe", "--server", URL, "--samples", "2"}, 0, true},
 };
@@ -451,7 +392,7 @@ START_TEST(test_points_and_probe_documents)
                                 "--server",     daemon_now.url, NULL};
     struct process process;
     process_start(&process, list, directory);
-    json_t *points = parse_line(process_line(&process));
+    json_t *points = answer_parse(process_line(&process));
     ck_assert_int_eq(process_finish(&process), 0);
     struct nn_model *model = NULL;
     ck_assert_int_eq(nn_model_open(DEFAULT_BUNDLE, &model, NULL), API_OK);
@@ -459,10 +400,10 @@ START_TEST(test_points_and_probe_documents)
     for (uint16_t i = 0; i < nn_model_point_count(model); i++) {
         const struct api_point *info = nn_model_point(model, i);
         const json_t *point = json_array_get(points, i);
-        ck_assert_str_eq(text_of(point, "id"), info->id);
-        ck_assert_str_eq(text_of(point, "kind"),
+        ck_assert_str_eq(answer_text(point, "id"), info->id);
+        ck_assert_str_eq(answer_text(point, "kind"),
                          api_point_kind_name(info->kind));
-        ck_assert_uint_eq((uint64_t)real_of(point, "head_macs"),
+        ck_assert_uint_eq((uint64_t)answer_real(point, "head_macs"),
                           info->head_macs);
         static const char *const measured[] = {"bytes_mean", "bytes_p95",
                                                "top1", "top5"};
@@ -484,15 +425,17 @@ START_TEST(test_points_and_probe_documents)
                                  "--samples",    "5",     "--server",
                                  daemon_now.url, NULL};
     process_start(&process, probe, directory);
-    json_t *link = parse_line(process_line(&process));
+    json_t *link = answer_parse(process_line(&process));
     ck_assert_int_eq(process_finish(&process), 0);
-    ck_assert_uint_eq((unsigned)real_of(link, "samples"), 5);
-    ck_assert_double_ge(real_of(json_object_get(link, "rtt_ms"), "median"), 0);
+    ck_assert_uint_eq((unsigned)answer_real(link, "samples"), 5);
+    ck_assert_double_ge(answer_real(json_object_get(link, "rtt_ms"), "median"),
+                        0);
     static const char *const ways[] = {"up_bps", "down_bps"};
     for (size_t i = 0; i < 2; i++) {
         const json_t *way = json_object_get(link, ways[i]);
-        ck_assert_double_gt(real_of(way, "p05"), 0);
-        ck_assert_double_ge(real_of(way, "median"), real_of(way, "p05"));
+        ck_assert_double_gt(answer_real(way, "p05"), 0);
+        ck_assert_double_ge(answer_real(way, "median"),
+                            answer_real(way, "p05"));
     }
     json_decref(link);
 }
@@ -505,7 +448,7 @@ START_TEST(test_standard_input)
     const char *const files[] = {"-"};
     struct process process;
     start_classify(&process, "offload", files, 1);
-    json_t *answer = parse_line(process_line(&process));
+    json_t *answer = answer_parse(process_line(&process));
     ck_assert_str_eq(check_answer(answer, "-"), "offload");
     json_decref(answer);
     ck_assert_int_eq(process_finish(&process), 0);

@@ -210,6 +210,21 @@ static void make_documents(void)
     }
 }
 
+/* The skeletons of JPEGs in a row: an Exif thumbnail inside the first, the
+ * second cut short, stuffing and restarts in the third. */
+static void make_streams(void)
+{
+    static const char row[] = "x\xFF\xD8\xFF\xE1\0\x0C"
+                              "Ex\xFF\xD8\xFF\xDA\0\2\xFF\xD9"
+                              "\xFF\xDA\0\4\1\2data\xFF\xD9"
+                              "\xFF\xD8\xFF\xDA\0\4\1\2cut"
+                              "\xFF\xD8\xFF\xDA\0\4\1\2a\xFF\0b\xFF\xD0"
+                              "c\xFF\xFF\xD9"
+                              "\r\n--boundary\r\n\xFF\xD8\xFF";
+    save("mjpeg", "row", -1, row, sizeof row - 1);
+    save("mjpeg", "one", -1, row + 37, 15);
+}
+
 int main(int count, char **arguments)
 {
     if (count != 2) {
@@ -224,6 +239,7 @@ int main(int count, char **arguments)
     make_pictures();
     make_latents_and_frames(bundle);
     make_documents();
+    make_streams();
     nn_bundle_close(&bundle);
     return EXIT_SUCCESS;
 }
