@@ -277,6 +277,9 @@ enum api_status cli_client_refresh(struct cleave *handle, double timeout_ms,
                              fmin(until_ms - cli_now_ms(), FETCH_TIMEOUT_MS),
                              handle->request_timeout_ms, &model, error);
     cli_client_lock(handle);
+    if (*cli_head_cache_trouble(handle->cache))
+        cli_client_log(handle, CLEAVE_WARNING, "%s",
+                       cli_head_cache_trouble(handle->cache));
     if (status != API_OK)
         goto out;
     bool same = handle->device &&
@@ -442,6 +445,9 @@ static enum cleave_status open_with(struct cleave *handle,
                  "the server runs another version of model %.40s than "
                  "the given bundle: no split is possible",
                  handle->model.name);
+    else if (handle->cache)
+        snprintf(handle->notice, sizeof handle->notice, "%s",
+                 cli_head_cache_trouble(handle->cache));
     return CLEAVE_OK;
 }
 

@@ -15,6 +15,7 @@
 #include "api/limits.h"
 #include "client/clock.h"
 #include "client/head_note.h"
+#include "client/memory_file.h"
 #include "client/remote.h"
 
 #define LOCK_POLL_MS 20.0
@@ -27,6 +28,7 @@ struct cli_head_cache {
     char temporary[PATH_MAX]; /* written under the lock, then renamed */
     char lock[PATH_MAX];
     bool include_local;
+    char trouble[240]; /* why the disk was not used last time; "" if it was */
 };
 
 static enum api_status fail_errno(struct api_error *error, const char *what,
@@ -204,19 +206,25 @@ static enum api_status take_lock(struct cli_head_cache *cache,
     return API_OK;
 }
 
-/* Downloads into the temporary file unless the server says that `etag` still
- * holds: then *fresh is false. */
-static enum api_status download(struct cli_head_cache *cache,
-                                struct cli_transport *transport,
-                                const char *model_name, const char *etag,
-                                double timeout_ms, double stall_ms,
-                                struct cli_head_note *note, bool *fresh,
-                                struct api_error *error)
+/* The disk has failed us: fetching goes on without it. */
+static enum api_status lose_disk(struct cli_head_cache *cache,
+                                 enum api_status status,
+                                 const struct api_error *why)
 {
-    int fd = open(cache->temporary,
-                  O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
-    if (fd < 0)
-        return fail_errno(error, "cannot write", cache->temporary);
+    snprintf(cache->trouble, sizeof cache->trouble,
+             "the model cannot be kept in the cache: %.150s", why->text);
+    return status;
+}
+
+/* Asks for the bundle, to be written to `fd`, unless the server says that
+ * `etag` still holds: then *fresh is false. */
+static enum api_status request(struct cli_head_cache *cache,
+                               struct cli_transport *transport,
+                               const char *model_name, const char *etag,
+                               double timeout_ms, double stall_ms, int fd,
+                               struct cli_head_note *note, bool *fresh,
+                               struct api_error *error)
+{
     char path[160];
     snprintf(path, sizeof path, "/v1/models/%.63s/head%s", model_name,
              cache->include_local ? "?include=local" : "");
@@ -229,20 +237,66 @@ static enum api_status download(struct cli_head_cache *cache,
         .sink_fd = fd,
     };
     struct cli_reply reply = {.body = NULL};
+    struct api_error why = {.text = ""};
     enum api_status status =
-        cli_transport_request(transport, &request, &reply, error);
-    if (status == API_OK && reply.http_code != 200 &&
-        !(reply.http_code == 304 && *etag))
+        cli_transport_request(transport, &request, &reply, &why);
+    if (status == API_INTERNAL)
+        lose_disk(cache, status, &why);
+    if (status != API_OK)
+        api_fail(error, status, "%s", why.text);
+    else if (reply.http_code != 200 && !(reply.http_code == 304 && *etag))
         status = cli_remote_refusal(&reply, error);
-    if (status == API_OK && reply.http_code == 200 && fsync(fd) != 0)
-        status = fail_errno(error, "cannot write", cache->temporary);
-    if (close(fd) != 0 && status == API_OK)
-        status = fail_errno(error, "cannot write", cache->temporary);
     if (status == API_OK) {
         *fresh = reply.http_code == 200;
         snprintf(note->etag, sizeof note->etag, "%s", reply.etag);
     }
     cli_reply_free(&reply);
+    return status;
+}
+
+/* Downloads into the temporary file. */
+static enum api_status download(struct cli_head_cache *cache,
+                                struct cli_transport *transport,
+                                const char *model_name, const char *etag,
+                                double timeout_ms, double stall_ms,
+                                struct cli_head_note *note, bool *fresh,
+                                struct api_error *error)
+{
+    struct api_error why = {.text = ""};
+    int fd = open(cache->temporary,
+                  O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (fd < 0)
+        return lose_disk(
+            cache, fail_errno(&why, "cannot write", cache->temporary), &why);
+    enum api_status status =
+        request(cache, transport, model_name, etag, timeout_ms, stall_ms, fd,
+                note, fresh, error);
+    bool written = status != API_OK || !*fresh || fsync(fd) == 0;
+    written &= close(fd) == 0;
+    if (status == API_OK && !written)
+        status = lose_disk(
+            cache, fail_errno(&why, "cannot write", cache->temporary), &why);
+    return status;
+}
+
+/* Downloads into memory. */
+static enum api_status
+fetch_into_memory(struct cli_head_cache *cache, struct cli_transport *transport,
+                  const char *model_name, double timeout_ms, double stall_ms,
+                  struct nn_model **model, struct api_error *error)
+{
+    char path[CLI_MEMORY_PATH_BYTES];
+    int fd = cli_memory_file(path);
+    if (fd < 0)
+        return api_fail(error, API_NO_MEMORY, "%s", cache->trouble);
+    struct cli_head_note note;
+    bool fresh = false;
+    enum api_status status =
+        request(cache, transport, model_name, "", timeout_ms, stall_ms, fd,
+                &note, &fresh, error);
+    if (status == API_OK)
+        status = nn_model_open(path, model, error);
+    close(fd);
     return status;
 }
 
@@ -269,7 +323,7 @@ static enum api_status store(struct cli_head_cache *cache,
     return status;
 }
 
-enum api_status cli_head_cache_fetch(struct cli_head_cache *cache,
+static enum api_status fetch_to_disk(struct cli_head_cache *cache,
                                      struct cli_transport *transport,
                                      const char *model_name, double timeout_ms,
                                      double stall_ms, struct nn_model **model,
@@ -278,9 +332,12 @@ enum api_status cli_head_cache_fetch(struct cli_head_cache *cache,
     double until_ms = cli_now_ms() + timeout_ms;
     int lock_fd = -1;
     struct nn_model *opened = NULL;
-    enum api_status status = take_lock(cache, timeout_ms, &lock_fd, error);
+    struct api_error why = {.text = ""};
+    enum api_status status = take_lock(cache, timeout_ms, &lock_fd, &why);
+    if (status == API_INTERNAL)
+        lose_disk(cache, status, &why);
     if (status != API_OK)
-        return status;
+        return api_fail(error, status, "%s", why.text);
     struct cli_head_note note = {.bytes = 0};
     if (check_stored(cache, &note, NULL) != API_OK)
         note.etag[0] = '\0';
@@ -300,10 +357,11 @@ enum api_status cli_head_cache_fetch(struct cli_head_cache *cache,
     if (fresh) {
         /* The map follows the file through its renaming. */
         status = nn_model_open(cache->temporary, &opened, error);
-        if (status == API_OK)
-            status = store(cache, &note, error);
         if (status != API_OK)
             goto out;
+        /* That it cannot be stored costs the next start a download. */
+        if (store(cache, &note, &why) != API_OK)
+            lose_disk(cache, API_INTERNAL, &why);
     }
     *model = opened;
     opened = NULL;
@@ -312,4 +370,25 @@ out:
     unlink(cache->temporary);
     close(lock_fd);
     return status;
+}
+
+enum api_status cli_head_cache_fetch(struct cli_head_cache *cache,
+                                     struct cli_transport *transport,
+                                     const char *model_name, double timeout_ms,
+                                     double stall_ms, struct nn_model **model,
+                                     struct api_error *error)
+{
+    double until_ms = cli_now_ms() + timeout_ms;
+    cache->trouble[0] = '\0';
+    enum api_status status = fetch_to_disk(cache, transport, model_name,
+                                           timeout_ms, stall_ms, model, error);
+    if (status == API_OK || !*cache->trouble)
+        return status;
+    return fetch_into_memory(cache, transport, model_name,
+                             until_ms - cli_now_ms(), stall_ms, model, error);
+}
+
+const char *cli_head_cache_trouble(const struct cli_head_cache *cache)
+{
+    return cache->trouble;
 }

@@ -37,15 +37,20 @@ enum api_status cli_head_cache_load(struct cli_head_cache *cache,
                                     struct api_error *error);
 
 /* Asks the server for the bundle of the model called `model_name`, stores it if
- * it is new and valid, and opens it. A damaged cached file is fetched again. A
- * bundle that nn_model_open refuses never replaces a stored one. Takes at most
- * about `timeout_ms`, and gives up after `stall_ms` without progress. Errors
- * of cli_transport_request, those that HTTP codes stand for, API_BAD_BUNDLE,
- * and API_INTERNAL when the file cannot be written. */
+ * it is new and valid, and opens it. Where the disk is full or fails, the
+ * bundle is held in memory instead, see cli_head_cache_trouble. A damaged
+ * cached file is fetched again. A bundle that nn_model_open refuses never
+ * replaces a stored one. Takes at most about `timeout_ms`, and gives up after
+ * `stall_ms` without progress. Errors of cli_transport_request, those that
+ * HTTP codes stand for, and API_BAD_BUNDLE. */
 enum api_status cli_head_cache_fetch(struct cli_head_cache *cache,
                                      struct cli_transport *transport,
                                      const char *model_name, double timeout_ms,
                                      double stall_ms, struct nn_model **model,
                                      struct api_error *error);
+
+/* Why the last fetch could not keep the bundle on disk, as one sentence; "" if
+ * it could. Borrowed until the next fetch. */
+const char *cli_head_cache_trouble(const struct cli_head_cache *cache);
 
 #endif

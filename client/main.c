@@ -40,9 +40,10 @@ int main(int argc, char **argv)
         int (*run)(int, char **);
     } commands[] = {
         {"run", cmd_run}, {"points", cmd_points}, {"probe", cmd_probe}};
-    /* A closed pipe or connection is an error to report, not a reason to die.
-     */
+    /* A closed pipe or connection, or a file at its limit, is an error to
+     * report and not a reason to die. */
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN);
     if (argc < 2) {
         print_help(stderr);
         return CMD_USAGE;
