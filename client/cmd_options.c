@@ -159,8 +159,10 @@ bool cmd_parse(int argc, char **argv, const char *allowed,
         *exit_status = CMD_USAGE;
         return false;
     }
+    if (complete_servers(options))
+        return true;
     *exit_status = CMD_USAGE;
-    return complete_servers(options);
+    return false;
 }
 
 void cmd_complain(const char *format, ...)

@@ -16,6 +16,7 @@ static void print_help(FILE *out)
           "  run        say what is on pictures: files, folders, streams\n"
           "  points     list the server's operating points\n"
           "  probe      measure the link to the server\n"
+          "  doctor     check everything that pictures need, say what to do\n"
           "\n"
           "  --help     show this help; \"cleave COMMAND --help\" shows a "
           "command's\n"
@@ -38,8 +39,10 @@ int main(int argc, char **argv)
     static const struct {
         const char *name;
         int (*run)(int, char **);
-    } commands[] = {
-        {"run", cmd_run}, {"points", cmd_points}, {"probe", cmd_probe}};
+    } commands[] = {{"run", cmd_run},
+                    {"points", cmd_points},
+                    {"probe", cmd_probe},
+                    {"doctor", cmd_doctor}};
     /* A closed pipe or connection, or a file at its limit, is an error to
      * report and not a reason to die. */
     signal(SIGPIPE, SIG_IGN);

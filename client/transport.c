@@ -46,6 +46,7 @@ struct cli_transport {
 /* Where the callbacks of one request put what comes in. */
 struct receiver {
     CURL *curl;
+    char date[64]; /* header */
     const struct cli_request *request;
     struct cli_reply *reply;
     size_t body_capacity;
@@ -144,12 +145,13 @@ static size_t on_header(char *line, size_t size, size_t count, void *context)
     struct cli_reply *reply = receiver->reply;
     if (count >= 5 && strncmp(line, "HTTP/", 5) == 0) {
         /* A final reply after an interim one: only the last counts. */
-        reply->etag[0] = '\0';
+        reply->etag[0] = receiver->date[0] = '\0';
         reply->server_timing[0] = '\0';
     }
     if (memchr(line, '\0', count))
         return count;
     take_header(line, count, "ETag", reply->etag, sizeof reply->etag);
+    take_header(line, count, "Date", receiver->date, sizeof receiver->date);
     take_header(line, count, "Server-Timing", reply->server_timing,
                 sizeof reply->server_timing);
     return count;
@@ -470,6 +472,8 @@ enum api_status cli_transport_request(struct cli_transport *transport,
         goto out;
     }
     read_measures(channel->curl, &got);
+    time_t date = curl_getdate(receiver.date, NULL);
+    got.date_s = date > 0 ? (int64_t)date : 0;
     bool sunk = request->sink_fd >= 0 && got.http_code == 200;
     got.body[sunk ? 0 : got.body_bytes] = '\0';
     *reply = got;

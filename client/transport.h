@@ -34,8 +34,9 @@ struct cli_reply {
     char etag[128];          /* "" if absent or too long to be one of ours */
     char server_timing[256]; /* "" if absent or longer */
     double retry_after_ms;   /* 0 if absent */
-    double total_ms;         /* the whole request */
-    double exchange_ms;      /* the same without connecting */
+    int64_t date_s;     /* by the server's clock, since 1970; 0 if absent */
+    double total_ms;    /* the whole request */
+    double exchange_ms; /* the same without connecting */
 };
 
 /* `server_url`: http:// or https://, perhaps with a path prefix. API_USAGE
