@@ -18,6 +18,7 @@
 #define API_LIMIT_REPLY_BYTES (4u << 20)      /* JSON sent by a server */
 #define API_LIMIT_TOP 100u                    /* classes in one answer */
 #define API_LIMIT_POINTS 64u                  /* operating points of a model */
+#define API_LIMIT_MODELS 256u                 /* bundles of one server */
 
 /* Link probe */
 #define API_LIMIT_PROBE_BYTES (1u << 20)      /* either direction */

@@ -6,6 +6,7 @@
 #include <stdbool.h>
 
 #include "server/config.h"
+#include "server/loader.h"
 #include "server/metrics.h"
 #include "server/queue.h"
 #include "server/registry.h"
@@ -13,7 +14,8 @@
 struct srv_app {
     const struct srv_config *config;
     struct srv_registry *registry;
-    struct srv_queue *queue;
+    struct srv_queue *queue; /* of inference */
+    struct srv_loader *loader;
     struct srv_metrics *metrics;
     atomic_bool draining; /* set once: no new inference is accepted */
 };

@@ -39,6 +39,14 @@ static const struct option options[] = {
     {"listen", TEXT_MEMBER(listen), "127.0.0.1:8080", "HOST:PORT",
      "address to listen on; port 0 is any free port"},
     {"model", TEXT_MEMBER(model), NULL, "PATH", "bundle to serve"},
+    {"models", TEXT_MEMBER(models), "", "DIR",
+     "serve every DIR/<model>/<version>/model.safetensors instead"},
+    {"default-model", TEXT_MEMBER(default_model), "", "NAME",
+     "model of requests that name none; else the first by name"},
+    {"models-poll-ms", NUMBER_MEMBER(models_poll_ms, 0, 3600000), "0", "N",
+     "look for changed bundles this often; 0 only on SIGHUP"},
+    {"model-control", NUMBER_MEMBER(model_control, 0, 1), "0", "0|1",
+     "whether POST /v2/repository may load and unload models"},
     {"workers", NUMBER_MEMBER(workers, 1, 1024), NULL, "N",
      "inference threads"},
     {"queue", NUMBER_MEMBER(queue, 1, 65536), "64", "N",
@@ -377,6 +385,7 @@ void srv_config_help(FILE *out)
           "  --help                     print this, end\n\n"
           "CLEAVE_CPU=scalar|avx2|avx512|neon forces the engine's kernels.\n"
           "SIGTERM and SIGINT finish accepted requests, then end.\n"
+          "SIGHUP loads bundles that are new or have changed.\n"
           "exit status: 0 ended as asked, 1 failure, 2 wrong usage\n",
           out);
 }

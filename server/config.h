@@ -7,11 +7,15 @@
 #include "api/status.h"
 
 struct srv_config {
-    char listen[300];     /* HOST:PORT as given */
-    char host[256];       /* "" for every address */
-    char port[8];         /* "0": any free one */
-    char model[1024];     /* path of the bundle */
-    char port_file[1024]; /* gets the port's number; "" for none */
+    char listen[300]; /* HOST:PORT as given */
+    char host[256];   /* "" for every address */
+    char port[8];     /* "0": any free one */
+    char model[1024]; /* path of the bundle, if `models` is "" */
+    char models[900]; /* folder of bundles, or "" */
+    char default_model[64];
+    unsigned models_poll_ms; /* 0: never */
+    unsigned model_control;  /* 1: clients may load and unload */
+    char port_file[1024];    /* gets the port's number; "" for none */
     unsigned workers;
     unsigned queue;
     unsigned http_threads;

@@ -27,24 +27,34 @@ void srv_healthz(struct srv_request *request)
     reply_text(request, "application/json", "{\"status\":\"ok\"}");
 }
 
-/* The listener opens only after every worker has passed its self-test, so
- * draining is the one way of not being ready. */
+/* A bundle that is refused takes no model away, so it does not keep traffic
+ * off; but whoever rolls out new models should see it. */
 void srv_readyz(struct srv_request *request)
 {
+    unsigned served, failed;
+    srv_registry_count(request->app->registry, &served, &failed);
     if (srv_app_is_draining(request->app))
         srv_reply_problem(request, API_OVERLOADED,
                           "the server is shutting down");
+    else if (served == 0)
+        srv_reply_problem(request, API_OVERLOADED, "no model is loaded");
     else
-        reply_text(request, "application/json", "{\"status\":\"ready\"}");
+        reply_text(request, "application/json",
+                   failed ? "{\"status\":\"ready\",\"bundles\":\"refused\"}"
+                          : "{\"status\":\"ready\",\"bundles\":\"loaded\"}");
 }
 
 void srv_metrics_text(struct srv_request *request)
 {
     struct srv_app *app = request->app;
+    struct srv_gauges gauges = {
+        .queue_depth = srv_queue_depth(app->queue),
+        .running = srv_queue_running(app->queue),
+        .isa = nn_cpu_name(),
+    };
+    srv_registry_count(app->registry, &gauges.models, &gauges.models_failed);
     size_t bytes = 0;
-    char *text =
-        srv_metrics_write(app->metrics, srv_queue_depth(app->queue),
-                          srv_queue_running(app->queue), nn_cpu_name(), &bytes);
+    char *text = srv_metrics_write(app->metrics, &gauges, &bytes);
     srv_reply_owned(request, 200, "text/plain; version=0.0.4; charset=utf-8",
                     text, bytes);
 }

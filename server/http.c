@@ -14,6 +14,7 @@
 
 #include "server/linger.h"
 #include "server/log.h"
+#include "server/model.h"
 #include "server/monotonic.h"
 #include "server/reaper.h"
 #include "server/request.h"
@@ -216,18 +217,25 @@ static void identify(struct exchange *exchange)
     snprintf(request->id, sizeof request->id, "%016" PRIx64, x ^ x >> 31);
 }
 
+static struct srv_series *series_of(const struct srv_request *request)
+{
+    int point = request->infer.point;
+    if (!request->model)
+        return srv_metrics_series(request->app->metrics, "", "", "");
+    return request->model->series[point >= 0 ? point : (int)API_LIMIT_POINTS];
+}
+
 static void observe(const struct exchange *exchange)
 {
     const struct srv_request *request = exchange->request;
     const struct srv_infer *infer = &request->infer;
     int code = request->reply.code;
     int64_t total_us = srv_now_us() - request->started_us;
-    bool is_inference = request->route && request->route->is_inference;
+    bool is_inference = request->route && request->route->flags & SRV_INFERENCE;
     struct srv_observation observation = {
         .route = srv_route_pattern_index(request->route),
         .http_code = code,
-        .is_inference = is_inference,
-        .point = infer->point,
+        .series = is_inference ? series_of(request) : NULL,
         .total_us = total_us,
         .queue_us = infer->queue_us,
         .decode_us = infer->decode_us,
@@ -395,7 +403,7 @@ static enum MHD_Result take_end(struct exchange *exchange)
     srv_reaper_arm(exchange->entry, SRV_NO_DEADLINE);
     if (request->reply.code != 0)
         return send_reply(exchange);
-    if (!request->route->is_inference) {
+    if (!(request->route->flags & SRV_WAITS)) {
         request->route->finish(request);
         return send_reply(exchange);
     }

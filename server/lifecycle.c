@@ -1,6 +1,7 @@
 /* Drains: refuse, finish, hand back what is left, stop. */
 #include "server/lifecycle.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -19,23 +20,33 @@ static void stop_signals(sigset_t *set)
     sigaddset(set, SIGINT);
 }
 
+static void all_signals(sigset_t *set)
+{
+    stop_signals(set);
+    sigaddset(set, SIGHUP);
+}
+
 void srv_signals_prepare(void)
 {
     sigset_t set;
-    stop_signals(&set);
+    all_signals(&set);
     pthread_sigmask(SIG_BLOCK, &set, NULL);
     struct sigaction ignore = {.sa_handler = SIG_IGN};
     sigaction(SIGPIPE, &ignore, NULL);
 }
 
-int srv_signal_wait(void)
+int srv_signal_wait(unsigned most_ms)
 {
     sigset_t set;
-    int number = 0;
-    stop_signals(&set);
-    while (sigwait(&set, &number) != 0)
-        continue;
-    return number;
+    all_signals(&set);
+    const struct timespec timeout = {(time_t)(most_ms / 1000),
+                                     (long)(most_ms % 1000) * 1000000};
+    int number;
+    do
+        number = most_ms ? sigtimedwait(&set, NULL, &timeout)
+                         : sigwaitinfo(&set, NULL);
+    while (number < 0 && errno == EINTR);
+    return number < 0 ? 0 : number;
 }
 
 /* True if another signal came during one step. */
@@ -68,6 +79,7 @@ void srv_drain(struct srv_app *app, struct srv_http **http)
     if (!wait_for_none(srv_http_accepted, *http, srv_now_us() + drain_us))
         srv_log_message(SRV_WARN, "drain_cut_short",
                         "waiting requests are refused");
+    srv_loader_stop(app->loader);
     srv_queue_abandon(app->queue);
     while (srv_queue_running(app->queue) > 0)
         step();

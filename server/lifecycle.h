@@ -5,12 +5,13 @@
 #include "server/app.h"
 #include "server/http.h"
 
-/* Ignores SIGPIPE and keeps SIGTERM and SIGINT for srv_signal_wait. Call
- * before any thread starts: threads inherit it. */
+/* Ignores SIGPIPE and keeps SIGTERM, SIGINT and SIGHUP for srv_signal_wait.
+ * Call before any thread starts: threads inherit it. */
 void srv_signals_prepare(void);
 
-/* Waits for SIGTERM or SIGINT and returns which. */
-int srv_signal_wait(void);
+/* Waits for one of them and returns which; 0 after `most_ms`, unless that is
+ * 0. */
+int srv_signal_wait(unsigned most_ms);
 
 /* Answers what was accepted within the configured time, refuses what comes
  * meanwhile (503), then closes *http. A second signal ends the patience. */

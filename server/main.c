@@ -1,5 +1,6 @@
 /* cleaved: puts the parts together, in order, and takes them apart again. */
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -13,7 +14,6 @@
 #include "server/log.h"
 #include "server/process.h"
 #include "server/routes.h"
-#include "server/worker.h"
 
 extern char **environ;
 
@@ -36,7 +36,9 @@ static enum api_status write_port_file(const char *path, unsigned port,
 static void log_listening(const struct srv_app *app, unsigned port)
 {
     const struct srv_config *config = app->config;
-    const struct api_model *info = &srv_registry_default(app->registry)->info;
+    struct srv_model *models[API_LIMIT_MODELS];
+    size_t count = srv_registry_take_all(app->registry, models);
+    const struct api_model *info = &models[0]->info;
     struct srv_log_line line;
     srv_log_begin(&line, SRV_INFO, "listening");
     srv_log_text(&line, "version", CLEAVE_VERSION);
@@ -45,40 +47,42 @@ static void log_listening(const struct srv_app *app, unsigned port)
     srv_log_text(&line, "model", info->name);
     srv_log_text(&line, "model_version", info->version);
     srv_log_number(&line, "points", info->point_count);
+    srv_log_number(&line, "models", (int64_t)count);
     srv_log_text(&line, "isa", nn_cpu_name());
     srv_log_number(&line, "workers", config->workers);
     srv_log_end(&line);
+    while (count > 0)
+        srv_model_release(&models[--count]);
 }
 
-/* Everything from the open model to the last answer. */
-static enum api_status serve_model(struct srv_app *app, struct api_error *error)
+/* Loads changed bundles when told to, until told to stop. */
+static void wait_for_the_end(struct srv_app *app)
+{
+    for (;;) {
+        int number = srv_signal_wait(app->config->models_poll_ms);
+        if (number == SIGTERM || number == SIGINT)
+            return;
+        srv_loader_rescan(app->loader);
+    }
+}
+
+/* Everything from the open models to the last answer. */
+static enum api_status serve_models(struct srv_app *app,
+                                    struct api_error *error)
 {
     const struct srv_config *config = app->config;
-    const struct srv_queue_options options = {
-        .capacity = config->queue,
-        .workers = config->workers,
-        .context = app->registry,
-        .open_worker = srv_worker_open,
-        .close_worker = srv_worker_close,
-    };
     struct srv_http *http = NULL;
     int listening = -1;
     unsigned port = 0;
-    size_t pattern_count;
-    const char *const *patterns = srv_route_patterns(&pattern_count);
 
-    enum api_status status =
-        srv_metrics_open(&srv_registry_default(app->registry)->info, patterns,
-                         pattern_count, &app->metrics);
-    if (status != API_OK) {
-        api_fail(error, status, "no memory for metrics");
-        goto out;
-    }
     /* The port first: that it is taken should not be learnt last. */
-    status =
+    enum api_status status =
         srv_listener_open(config->host, config->port, &listening, &port, error);
     if (status == API_OK)
-        status = srv_queue_open(&options, &app->queue, error);
+        status =
+            srv_queue_open(config->queue, config->workers, &app->queue, error);
+    if (status == API_OK)
+        status = srv_loader_open(app->registry, &app->loader, error);
     if (status == API_OK)
         status = srv_http_open(app, listening, &http, error);
     if (status != API_OK)
@@ -88,16 +92,44 @@ static enum api_status serve_model(struct srv_app *app, struct api_error *error)
         status = write_port_file(config->port_file, port, error);
     if (status == API_OK) {
         log_listening(app, port);
-        srv_signal_wait();
+        wait_for_the_end(app);
         srv_drain(app, &http);
     }
 out:
     srv_http_close(&http);
     if (listening >= 0)
         close(listening);
+    srv_loader_close(&app->loader);
     srv_queue_close(&app->queue);
-    srv_metrics_close(&app->metrics);
     return status;
+}
+
+static enum api_status open_models(const struct srv_config *config,
+                                   struct srv_app *app, struct api_error *error)
+{
+    size_t pattern_count;
+    const char *const *patterns = srv_route_patterns(&pattern_count);
+    enum api_status status =
+        srv_metrics_open(patterns, pattern_count, &app->metrics);
+    if (status != API_OK)
+        return api_fail(error, status, "no memory for metrics");
+    const struct srv_registry_options options = {
+        .model = config->model,
+        .folder = config->models,
+        .default_model = config->default_model,
+        .workspaces = config->workers,
+        .metrics = app->metrics,
+    };
+    status = srv_registry_open(&options, &app->registry, error);
+    if (status != API_OK)
+        srv_metrics_close(&app->metrics);
+    return status;
+}
+
+static void close_models(struct srv_app *app)
+{
+    srv_registry_close(&app->registry);
+    srv_metrics_close(&app->metrics);
 }
 
 static enum api_status serve(const struct srv_config *config,
@@ -107,12 +139,11 @@ static enum api_status serve(const struct srv_config *config,
     srv_signals_prepare();
     srv_process_raise_fd_limit();
     srv_probe_prepare();
-    enum api_status status =
-        srv_registry_open(config->model, &app.registry, error);
+    enum api_status status = open_models(config, &app, error);
     if (status != API_OK)
         return status;
-    status = serve_model(&app, error);
-    srv_registry_close(&app.registry);
+    status = serve_models(&app, error);
+    close_models(&app);
     if (status == API_OK)
         srv_log_message(SRV_INFO, "stopped", "all done");
     return status;
@@ -121,11 +152,17 @@ static enum api_status serve(const struct srv_config *config,
 static enum api_status check(const struct srv_config *config,
                              struct api_error *error)
 {
-    struct nn_model *model = NULL;
-    enum api_status status = nn_model_open(config->model, &model, error);
+    struct srv_app app = {.config = config};
+    unsigned served, failed;
+    srv_log_set_level(SRV_ERROR);
+    enum api_status status = open_models(config, &app, error);
     if (status != API_OK)
         return status;
-    nn_model_close(&model);
+    srv_registry_count(app.registry, &served, &failed);
+    close_models(&app);
+    if (failed > 0)
+        return api_fail(error, API_BAD_BUNDLE, "%u of %u bundles are refused",
+                        failed, served + failed);
     srv_config_print(config, stdout);
     return API_OK;
 }

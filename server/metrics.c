@@ -3,9 +3,11 @@
 #include "server/metrics.h"
 
 #include <inttypes.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 #include "server/process.h"
@@ -43,12 +45,19 @@ struct histogram {
 
 enum { REQUEST, QUEUE, DECODE, INFERENCE, BODY, HISTOGRAM_COUNT };
 
+struct srv_series {
+    struct srv_series *next;
+    char model[64], version[64], point[48];
+    _Atomic uint64_t requests[CODE_COUNT];
+};
+
 struct srv_metrics {
-    struct api_model model;
     const char *const *patterns;
     size_t pattern_count;
     double start_seconds;
-    _Atomic uint64_t requests[API_LIMIT_POINTS + 1][CODE_COUNT];
+    pthread_mutex_t lock;                /* of adding to `series` */
+    _Atomic(struct srv_series *) series; /* grows in front */
+    _Atomic uint64_t loads[2];           /* failed, good */
     _Atomic uint64_t rejects[SRV_REJECT_COUNT];
     struct histogram histograms[HISTOGRAM_COUNT];
     _Atomic uint64_t routes[]; /* [pattern_count + 1][CODE_COUNT] */
@@ -96,8 +105,7 @@ static void name_histograms(struct srv_metrics *metrics)
     }
 }
 
-enum api_status srv_metrics_open(const struct api_model *model,
-                                 const char *const *patterns,
+enum api_status srv_metrics_open(const char *const *patterns,
                                  size_t pattern_count,
                                  struct srv_metrics **metrics)
 {
@@ -109,7 +117,7 @@ enum api_status srv_metrics_open(const struct api_model *model,
     struct timespec now;
     clock_gettime(CLOCK_REALTIME, &now);
     made->start_seconds = (double)now.tv_sec + (double)now.tv_nsec / 1e9;
-    made->model = *model;
+    pthread_mutex_init(&made->lock, NULL);
     made->patterns = patterns;
     made->pattern_count = pattern_count;
     name_histograms(made);
@@ -119,8 +127,49 @@ enum api_status srv_metrics_open(const struct api_model *model,
 
 void srv_metrics_close(struct srv_metrics **metrics)
 {
-    free(*metrics);
+    struct srv_metrics *old = *metrics;
+    if (!old)
+        return;
+    struct srv_series *series = atomic_load(&old->series);
+    while (series) {
+        struct srv_series *next = series->next;
+        free(series);
+        series = next;
+    }
+    pthread_mutex_destroy(&old->lock);
+    free(old);
     *metrics = NULL;
+}
+
+static struct srv_series *add_series(struct srv_metrics *metrics,
+                                     const char *model, const char *version,
+                                     const char *point)
+{
+    struct srv_series *made = calloc(1, sizeof *made);
+    if (!made)
+        return NULL;
+    snprintf(made->model, sizeof made->model, "%s", model);
+    snprintf(made->version, sizeof made->version, "%s", version);
+    snprintf(made->point, sizeof made->point, "%s", point);
+    made->next = atomic_load(&metrics->series);
+    atomic_store(&metrics->series, made);
+    return made;
+}
+
+struct srv_series *srv_metrics_series(struct srv_metrics *metrics,
+                                      const char *model, const char *version,
+                                      const char *point)
+{
+    pthread_mutex_lock(&metrics->lock);
+    struct srv_series *series = atomic_load(&metrics->series);
+    while (series && (strcmp(series->model, model) != 0 ||
+                      strcmp(series->version, version) != 0 ||
+                      strcmp(series->point, point) != 0))
+        series = series->next;
+    if (!series)
+        series = add_series(metrics, model, version, point);
+    pthread_mutex_unlock(&metrics->lock);
+    return series;
 }
 
 static void observe(struct histogram *histogram, int64_t value)
@@ -151,11 +200,9 @@ void srv_metrics_observe(struct srv_metrics *metrics,
 {
     size_t code = code_index(observation->http_code);
     add(&metrics->routes[observation->route * CODE_COUNT + code], 1);
-    if (!observation->is_inference)
+    if (!observation->series)
         return;
-    size_t point =
-        observation->point >= 0 ? (size_t)observation->point : API_LIMIT_POINTS;
-    add(&metrics->requests[point][code], 1);
+    add(&observation->series->requests[code], 1);
     struct histogram *histograms = metrics->histograms;
     observe(&histograms[REQUEST], observation->total_us);
     observe(&histograms[QUEUE], observation->queue_us);
@@ -167,6 +214,11 @@ void srv_metrics_observe(struct srv_metrics *metrics,
 void srv_metrics_reject(struct srv_metrics *metrics, enum srv_reject reason)
 {
     add(&metrics->rejects[reason], 1);
+}
+
+void srv_metrics_load(struct srv_metrics *metrics, bool good)
+{
+    add(&metrics->loads[good], 1);
 }
 
 static void write_head(FILE *out, const char *name, const char *type,
@@ -205,18 +257,17 @@ static void write_requests(FILE *out, struct srv_metrics *metrics)
 {
     write_head(out, "cleave_requests_total", "counter",
                "Inference requests answered.");
-    for (size_t point = 0; point <= API_LIMIT_POINTS; point++) {
+    for (struct srv_series *series = atomic_load(&metrics->series); series;
+         series = series->next) {
         for (size_t code = 0; code < CODE_COUNT; code++) {
-            uint64_t count = get(&metrics->requests[point][code]);
+            uint64_t count = get(&series->requests[code]);
             if (count == 0)
                 continue;
             fprintf(out,
                     "cleave_requests_total{model=\"%s\",version=\"%s\","
                     "point=\"",
-                    metrics->model.name, metrics->model.version);
-            write_label_value(out, point < API_LIMIT_POINTS
-                                       ? metrics->model.points[point].id
-                                       : "");
+                    series->model, series->version);
+            write_label_value(out, series->point);
             fprintf(out, "\",code=\"%d\"} %" PRIu64 "\n", codes[code], count);
         }
     }
@@ -270,8 +321,23 @@ static void write_process(FILE *out, const struct srv_metrics *metrics)
                 (double)process.max_fds);
 }
 
-char *srv_metrics_write(struct srv_metrics *metrics, unsigned queue_depth,
-                        unsigned running, const char *isa, size_t *bytes)
+static void write_models(FILE *out, struct srv_metrics *metrics,
+                         const struct srv_gauges *gauges)
+{
+    write_gauge(out, "cleave_models", "Models that are served.",
+                gauges->models);
+    write_gauge(out, "cleave_models_failed",
+                "Bundles that were refused when last read.",
+                gauges->models_failed);
+    write_head(out, "cleave_model_loads_total", "counter",
+               "Bundles read, by outcome.");
+    for (int good = 0; good < 2; good++)
+        fprintf(out, "cleave_model_loads_total{result=\"%s\"} %" PRIu64 "\n",
+                good ? "ok" : "failed", get(&metrics->loads[good]));
+}
+
+char *srv_metrics_write(struct srv_metrics *metrics,
+                        const struct srv_gauges *gauges, size_t *bytes)
 {
     char *text = NULL;
     size_t length = 0;
@@ -282,13 +348,14 @@ char *srv_metrics_write(struct srv_metrics *metrics, unsigned queue_depth,
     for (int i = 0; i < HISTOGRAM_COUNT; i++)
         write_histogram(out, &metrics->histograms[i]);
     write_gauge(out, "cleave_queue_depth", "Requests waiting for a worker.",
-                queue_depth);
+                gauges->queue_depth);
     write_gauge(out, "cleave_inflight_requests",
-                "Requests that workers are computing.", running);
+                "Requests that workers are computing.", gauges->running);
+    write_models(out, metrics, gauges);
     write_head(out, "cleave_build_info", "gauge",
                "Constant 1, labelled with version and kernels.");
     fprintf(out, "cleave_build_info{version=\"%s\",isa=\"%s\"} 1\n",
-            CLEAVE_VERSION, isa);
+            CLEAVE_VERSION, gauges->isa);
     write_process(out, metrics);
     int failed = ferror(out);
     if (fclose(out) != 0 || failed) {

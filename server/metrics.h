@@ -2,13 +2,17 @@
 #ifndef CLEAVE_SERVER_METRICS_H
 #define CLEAVE_SERVER_METRICS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-#include "api/json.h"
 #include "api/status.h"
 
 struct srv_metrics;
+
+/* Counters of one operating point of one version of a model. They live as long
+ * as the metrics, so that a model that comes back goes on counting. */
+struct srv_series;
 
 /* Why a request got no inference. */
 enum srv_reject {
@@ -23,27 +27,39 @@ enum srv_reject {
 struct srv_observation {
     size_t route; /* index of its pattern; patterns' count: no route */
     int http_code;
-    int is_inference; /* classify and tail: only they enter histograms */
-    int point;        /* index of the operating point, or -1 */
+    /* Of a request for inference, which alone enter histograms; else NULL. */
+    struct srv_series *series;
     int64_t total_us, queue_us, decode_us, infer_us;
     size_t body_bytes;
 };
 
-/* `model` is copied; `patterns` (the routes) are borrowed for ever. */
-enum api_status srv_metrics_open(const struct api_model *model,
-                                 const char *const *patterns,
+/* What only the moment of asking tells. */
+struct srv_gauges {
+    unsigned queue_depth, running;
+    unsigned models, models_failed; /* served; latest file was refused */
+    const char *isa;                /* the engine's kernels */
+};
+
+/* `patterns` (the routes) are borrowed for ever. */
+enum api_status srv_metrics_open(const char *const *patterns,
                                  size_t pattern_count,
                                  struct srv_metrics **metrics);
 void srv_metrics_close(struct srv_metrics **metrics);
 
-/* Both are thread-safe and take no lock. */
+/* Finds or makes the series of these labels; "" stands for requests that
+ * reached no point, or no model. NULL when memory ran out. Thread-safe. */
+struct srv_series *srv_metrics_series(struct srv_metrics *metrics,
+                                      const char *model, const char *version,
+                                      const char *point);
+
+/* All are thread-safe and take no lock. */
 void srv_metrics_observe(struct srv_metrics *metrics,
                          const struct srv_observation *observation);
 void srv_metrics_reject(struct srv_metrics *metrics, enum srv_reject reason);
+void srv_metrics_load(struct srv_metrics *metrics, bool good);
 
-/* The text of /metrics, malloc'ed; NULL when memory ran out. `isa`: the
- * engine's kernels. Thread-safe. */
-char *srv_metrics_write(struct srv_metrics *metrics, unsigned queue_depth,
-                        unsigned running, const char *isa, size_t *bytes);
+/* The text of /metrics, malloc'ed; NULL when memory ran out. Thread-safe. */
+char *srv_metrics_write(struct srv_metrics *metrics,
+                        const struct srv_gauges *gauges, size_t *bytes);
 
 #endif

@@ -15,8 +15,15 @@ static void reply_document(struct srv_request *request, const char *type,
 
 void srv_model_list(struct srv_request *request)
 {
-    reply_document(request, json_type,
-                   srv_registry_list(request->app->registry));
+    struct srv_model *models[API_LIMIT_MODELS];
+    const struct api_model *infos[API_LIMIT_MODELS];
+    size_t count = srv_registry_take_all(request->app->registry, models);
+    for (size_t i = 0; i < count; i++)
+        infos[i] = &models[i]->info;
+    char *text = api_model_list_write(infos, count);
+    srv_reply_owned(request, 200, json_type, text, text ? strlen(text) : 0);
+    while (count > 0)
+        srv_model_release(&models[--count]);
 }
 
 void srv_model_metadata(struct srv_request *request)

@@ -15,25 +15,15 @@ struct srv_job {
     struct srv_job *next; /* the queue's */
     int64_t queued_us;    /* set by the queue, by srv_now_us */
     int64_t deadline_us;  /* by srv_now_us; not begun after it */
-    /* `worker` is what open_worker made, or NULL if the verdict is not
-     * API_OK: API_DEADLINE (expired while waiting) or API_OVERLOADED
-     * (abandoned because the server stops). */
-    void (*run)(struct srv_job *job, void *worker, enum api_status verdict);
+    /* The work is done only if the verdict is API_OK; else it is API_DEADLINE
+     * (expired while waiting) or API_OVERLOADED (abandoned because the server
+     * stops). */
+    void (*run)(struct srv_job *job, enum api_status verdict);
 };
 
-struct srv_queue_options {
-    unsigned capacity; /* jobs waiting, at least 1 */
-    unsigned workers;  /* threads, at least 1 */
-    void *context;     /* for the two below */
-    /* Makes a worker's own state, in its thread, before any job runs. */
-    enum api_status (*open_worker)(void *context, void **worker,
-                                   struct api_error *error);
-    void (*close_worker)(void **worker);
-};
-
-/* Starts the workers and waits until every one of them is open. If one fails,
- * its error is returned and none is left. */
-enum api_status srv_queue_open(const struct srv_queue_options *options,
+/* Starts `workers` threads (at least 1) for at most `capacity` waiting jobs
+ * (at least 1). */
+enum api_status srv_queue_open(unsigned capacity, unsigned workers,
                                struct srv_queue **queue,
                                struct api_error *error);
 

@@ -1,132 +1,230 @@
-/* Opens models and prepares, once, all that can be served without computing.
- * It holds one model now; callers ask by name, so that it can hold more. */
+/* Loads bundles aside and puts each in its place in one step. */
 #include "server/registry.h"
 
 #include <inttypes.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "api/frame.h"
+#include "server/folder.h"
+#include "server/log.h"
+#include "server/monotonic.h"
 
-struct srv_registry {
-    struct srv_model model;
-    struct srv_document list;
+/* A bundle's place. */
+struct entry {
+    struct srv_bundle_file file; /* as last read */
+    bool found;                  /* by the scan that is going on */
+    bool unloaded;               /* on request, until loaded on request */
+    struct srv_model *model;     /* NULL: not served */
+    char reason[200];            /* why the file was refused, or "" */
 };
 
-static void describe(struct srv_model *model)
+struct srv_registry {
+    struct srv_registry_options options;
+    pthread_mutex_t lock; /* the loader reads without it, and writes with it */
+    size_t count;
+    /* By name, then newest version first. */
+    struct entry *entries[API_LIMIT_MODELS];
+};
+
+static void log_entry(const struct entry *entry, enum srv_log_level level,
+                      const char *event, int64_t begun_us)
 {
-    const struct nn_model *nn = model->nn;
-    struct api_model *info = &model->info;
-    snprintf(info->name, sizeof info->name, "%s", nn_model_name(nn));
-    snprintf(info->version, sizeof info->version, "%s", nn_model_version(nn));
-    info->fingerprint = nn_model_fingerprint(nn);
-    info->input_width = nn_model_input(nn)->width;
-    info->input_height = nn_model_input(nn)->height;
-    info->class_count = nn_model_class_count(nn);
-    info->point_count = nn_model_point_count(nn);
-    model->offload_point = -1;
-    for (uint16_t i = 0; i < info->point_count; i++) {
-        info->points[i] = *nn_model_point(nn, i);
-        if (info->points[i].kind == API_POINT_OFFLOAD &&
-            nn_model_has_tail(nn, i) && model->offload_point < 0)
-            model->offload_point = i;
-        size_t values = nn_latent_values(nn, i);
-        if (values > model->latent_most)
-            model->latent_most = values;
-    }
+    struct srv_log_line line;
+    srv_log_begin(&line, level, event);
+    srv_log_text(&line, "path", entry->file.path);
+    srv_log_text(&line, "model", entry->file.name);
+    srv_log_text(&line, "model_version", entry->file.version);
+    if (entry->reason[0])
+        srv_log_text(&line, "reason", entry->reason);
+    if (begun_us > 0)
+        srv_log_ms(&line, "duration_ms", srv_now_us() - begun_us);
+    srv_log_end(&line);
 }
 
-/* Takes malloc'ed `bytes`; NULL means that memory ran out. The tag holds the
- * fingerprint for a reader of logs, and a checksum because numbers and labels
- * can change under the same fingerprint. */
-static enum api_status fill(struct srv_document *document, uint64_t fingerprint,
-                            char *bytes, size_t count, struct api_error *error)
+/* Puts `model` (NULL: none) in the entry's place and lets go of the old one. */
+static void publish(struct srv_registry *registry, struct entry *entry,
+                    struct srv_model *model, const char *reason)
 {
-    if (!bytes)
-        return api_fail(error, API_NO_MEMORY, "no memory for documents");
-    document->bytes = bytes;
-    document->count = count;
-    snprintf(document->etag, sizeof document->etag,
-             "\"%016" PRIx64 "-%zx-%08" PRIx32 "\"", fingerprint, count,
-             api_crc32c(0, bytes, count));
+    pthread_mutex_lock(&registry->lock);
+    struct srv_model *old = entry->model;
+    entry->model = model;
+    snprintf(entry->reason, sizeof entry->reason, "%s", reason);
+    if (model) {
+        snprintf(entry->file.name, sizeof entry->file.name, "%s",
+                 model->info.name);
+        snprintf(entry->file.version, sizeof entry->file.version, "%s",
+                 model->info.version);
+    }
+    pthread_mutex_unlock(&registry->lock);
+    srv_model_release(&old);
+}
+
+/* A folder's names are what people and requests go by, so a bundle must agree
+ * with those that it lies in. A single bundle's place has no names before its
+ * first load, and any afterwards. */
+static enum api_status check_names(const struct srv_registry *registry,
+                                   const struct entry *entry,
+                                   const struct srv_model *model,
+                                   struct api_error *error)
+{
+    const struct api_model *info = &model->info;
+    if (!registry->options.folder[0] ||
+        (strcmp(info->name, entry->file.name) == 0 &&
+         strcmp(info->version, entry->file.version) == 0))
+        return API_OK;
+    return api_fail(error, API_BAD_BUNDLE,
+                    "the bundle calls itself %s/%s, its folders %s/%s",
+                    info->name, info->version, entry->file.name,
+                    entry->file.version);
+}
+
+static void load(struct srv_registry *registry, struct entry *entry)
+{
+    int64_t begun_us = srv_now_us();
+    struct srv_model *model = NULL;
+    struct api_error why = {API_OK, ""};
+    enum api_status status =
+        srv_model_open(entry->file.path, registry->options.workspaces,
+                       registry->options.metrics, &model, &why);
+    if (status == API_OK)
+        status = check_names(registry, entry, model, &why);
+    srv_metrics_load(registry->options.metrics, status == API_OK);
+    if (status == API_OK) {
+        publish(registry, entry, model, "");
+        log_entry(entry, SRV_INFO, "model_loaded", begun_us);
+        return;
+    }
+    srv_model_release(&model);
+    pthread_mutex_lock(&registry->lock);
+    snprintf(entry->reason, sizeof entry->reason, "%s", why.text);
+    pthread_mutex_unlock(&registry->lock);
+    log_entry(entry, SRV_ERROR,
+              entry->model ? "model_refused_old_one_stays" : "model_refused",
+              begun_us);
+}
+
+static struct entry *find_file(const struct srv_registry *registry,
+                               const struct srv_bundle_file *file)
+{
+    for (size_t i = 0; i < registry->count; i++) {
+        if (strcmp(registry->entries[i]->file.path, file->path) == 0)
+            return registry->entries[i];
+    }
+    return NULL;
+}
+
+/* Adds an entry where it belongs; NULL if there is no memory or no room. */
+static struct entry *add(struct srv_registry *registry,
+                         const struct srv_bundle_file *file)
+{
+    struct entry *made = calloc(1, sizeof *made);
+    if (!made || registry->count == API_LIMIT_MODELS) {
+        free(made);
+        return NULL;
+    }
+    made->file = *file;
+    pthread_mutex_lock(&registry->lock);
+    size_t at = registry->count++;
+    for (; at > 0; at--) {
+        struct entry *before = registry->entries[at - 1];
+        if (srv_bundle_file_order(&before->file, file) <= 0)
+            break;
+        registry->entries[at] = before;
+    }
+    registry->entries[at] = made;
+    pthread_mutex_unlock(&registry->lock);
+    return made;
+}
+
+static void drop(struct srv_registry *registry, size_t i)
+{
+    struct entry *old = registry->entries[i];
+    pthread_mutex_lock(&registry->lock);
+    registry->count--;
+    memmove(&registry->entries[i], &registry->entries[i + 1],
+            (registry->count - i) * sizeof registry->entries[0]);
+    pthread_mutex_unlock(&registry->lock);
+    srv_model_release(&old->model);
+    free(old);
+}
+
+/* One file of the folder. */
+static void visit(void *context, const struct srv_bundle_file *file)
+{
+    struct srv_registry *registry = context;
+    struct entry *entry = find_file(registry, file);
+    bool is_new = entry == NULL;
+    if (is_new)
+        entry = add(registry, file);
+    if (!entry) {
+        srv_log_message(SRV_ERROR, "model_ignored",
+                        "too many models, or no memory for one more");
+        return;
+    }
+    entry->found = true;
+    bool changed =
+        is_new || !srv_file_stamp_same(&entry->file.stamp, &file->stamp);
+    entry->file.stamp = file->stamp;
+    if (changed && !entry->unloaded)
+        load(registry, entry);
+}
+
+enum api_status srv_registry_scan(struct srv_registry *registry,
+                                  struct api_error *error)
+{
+    const struct srv_registry_options *options = &registry->options;
+    for (size_t i = 0; i < registry->count; i++)
+        registry->entries[i]->found = false;
+    enum api_status status =
+        options->folder[0]
+            ? srv_folder_visit(options->folder, visit, registry, error)
+            : srv_file_visit(options->model, visit, registry, error);
+    /* A folder that cannot be read says nothing of what is in it. */
+    if (status != API_OK)
+        return status;
+    for (size_t i = registry->count; i-- > 0;) {
+        if (registry->entries[i]->found)
+            continue;
+        log_entry(registry->entries[i], SRV_INFO, "model_removed", 0);
+        drop(registry, i);
+    }
     return API_OK;
 }
 
-static enum api_status fill_text(struct srv_document *document,
-                                 uint64_t fingerprint, char *text,
-                                 struct api_error *error)
+static enum api_status nothing_served(struct srv_registry *registry,
+                                      struct api_error *error)
 {
-    return fill(document, fingerprint, text, text ? strlen(text) : 0, error);
+    const struct srv_registry_options *options = &registry->options;
+    for (size_t i = 0; i < registry->count; i++) {
+        if (registry->entries[i]->reason[0])
+            return api_fail(error, API_BAD_BUNDLE, "%s",
+                            registry->entries[i]->reason);
+    }
+    return api_fail(error, API_NOT_FOUND, "no bundle to serve in %.120s",
+                    options->folder[0] ? options->folder : options->model);
 }
 
-static enum api_status export_labels(struct srv_model *model,
-                                     struct api_error *error)
-{
-    uint32_t count = model->info.class_count;
-    const char **labels = malloc(count * sizeof *labels);
-    if (!labels)
-        return api_fail(error, API_NO_MEMORY, "no memory for labels");
-    for (uint32_t i = 0; i < count; i++)
-        labels[i] = nn_model_label(model->nn, i);
-    char *text = api_labels_write(labels, count);
-    free(labels);
-    return fill_text(&model->labels, model->info.fingerprint, text, error);
-}
-
-/* A bundle without a device's part is served all the same. */
-static enum api_status export_head(struct srv_model *model, bool include_local,
-                                   struct srv_document *document,
-                                   struct api_error *error)
-{
-    uint8_t *bytes = NULL;
-    size_t count = 0;
-    enum api_status status =
-        nn_model_export_head(model->nn, include_local, &bytes, &count, error);
-    if (status == API_UNAVAILABLE)
-        return API_OK;
-    if (status != API_OK)
-        return status;
-    return fill(document, model->info.fingerprint, (char *)bytes, count, error);
-}
-
-static enum api_status open_model(const char *path, struct srv_model *model,
-                                  struct api_error *error)
-{
-    enum api_status status = nn_model_open(path, &model->nn, error);
-    if (status != API_OK)
-        return status;
-    describe(model);
-    status = fill_text(&model->metadata, model->info.fingerprint,
-                       api_model_write(&model->info), error);
-    if (status == API_OK)
-        status = export_labels(model, error);
-    if (status == API_OK)
-        status = export_head(model, false, &model->head, error);
-    if (status == API_OK)
-        status = export_head(model, true, &model->head_with_local, error);
-    return status;
-}
-
-enum api_status srv_registry_open(const char *path,
+enum api_status srv_registry_open(const struct srv_registry_options *options,
                                   struct srv_registry **registry,
                                   struct api_error *error)
 {
     struct srv_registry *made = calloc(1, sizeof *made);
     if (!made)
-        return api_fail(error, API_NO_MEMORY, "no memory for the model");
-    enum api_status status = open_model(path, &made->model, error);
-    if (status == API_OK) {
-        const struct api_model *models[] = {&made->model.info};
-        status = fill_text(&made->list, made->model.info.fingerprint,
-                           api_model_list_write(models, 1), error);
-    }
-    if (status != API_OK) {
+        return api_fail(error, API_NO_MEMORY, "no memory for the models");
+    made->options = *options;
+    pthread_mutex_init(&made->lock, NULL);
+    enum api_status status = srv_registry_scan(made, error);
+    unsigned served, failed;
+    srv_registry_count(made, &served, &failed);
+    if (status == API_OK && served == 0)
+        status = nothing_served(made, error);
+    if (status == API_OK)
+        *registry = made;
+    else
         srv_registry_close(&made);
-        return status;
-    }
-    *registry = made;
-    return API_OK;
+    return status;
 }
 
 void srv_registry_close(struct srv_registry **registry)
@@ -134,33 +232,145 @@ void srv_registry_close(struct srv_registry **registry)
     struct srv_registry *old = *registry;
     if (!old)
         return;
-    free(old->list.bytes);
-    free(old->model.metadata.bytes);
-    free(old->model.labels.bytes);
-    free(old->model.head.bytes);
-    free(old->model.head_with_local.bytes);
-    nn_model_close(&old->model.nn);
+    while (old->count > 0)
+        drop(old, old->count - 1);
+    pthread_mutex_destroy(&old->lock);
     free(old);
     *registry = NULL;
 }
 
-const struct srv_model *srv_registry_find(const struct srv_registry *registry,
-                                          const char *name, size_t length)
+static bool is_text(const char *own, const char *text, size_t length)
 {
-    const char *own = registry->model.info.name;
-    if (strlen(own) == length && memcmp(own, name, length) == 0)
-        return &registry->model;
+    return strlen(own) == length && memcmp(own, text, length) == 0;
+}
+
+/* With the lock held: the newest version that is served, or NULL. */
+static struct srv_model *find(const struct srv_registry *registry,
+                              const char *name, size_t name_length,
+                              const char *version, size_t version_length)
+{
+    for (size_t i = 0; i < registry->count; i++) {
+        const struct entry *entry = registry->entries[i];
+        if (entry->model &&
+            (!name || is_text(entry->file.name, name, name_length)) &&
+            (!version || is_text(entry->file.version, version, version_length)))
+            return entry->model;
+    }
     return NULL;
 }
 
-const struct srv_model *
-srv_registry_default(const struct srv_registry *registry)
+static struct srv_model *find_default(const struct srv_registry *registry)
 {
-    return &registry->model;
+    const char *name = registry->options.default_model;
+    return name[0] ? find(registry, name, strlen(name), NULL, 0)
+                   : find(registry, NULL, 0, NULL, 0);
 }
 
-const struct srv_document *
-srv_registry_list(const struct srv_registry *registry)
+struct srv_model *srv_registry_take(struct srv_registry *registry,
+                                    const char *name, size_t name_length,
+                                    const char *version, size_t version_length)
 {
-    return &registry->list;
+    pthread_mutex_lock(&registry->lock);
+    struct srv_model *model =
+        name ? find(registry, name, name_length, version, version_length)
+             : find_default(registry);
+    if (model)
+        srv_model_lease(model);
+    pthread_mutex_unlock(&registry->lock);
+    return model;
+}
+
+struct srv_model *srv_registry_take_print(struct srv_registry *registry,
+                                          const char *name,
+                                          uint64_t fingerprint)
+{
+    struct srv_model *model = NULL;
+    pthread_mutex_lock(&registry->lock);
+    for (size_t i = 0; i < registry->count && !model; i++) {
+        struct srv_model *own = registry->entries[i]->model;
+        if (own && own->info.fingerprint == fingerprint &&
+            strcmp(own->info.name, name) == 0)
+            model = srv_model_lease(own);
+    }
+    pthread_mutex_unlock(&registry->lock);
+    return model;
+}
+
+size_t srv_registry_take_all(struct srv_registry *registry,
+                             struct srv_model *models[API_LIMIT_MODELS])
+{
+    size_t count = 0;
+    pthread_mutex_lock(&registry->lock);
+    struct srv_model *first = find_default(registry);
+    if (first)
+        models[count++] = srv_model_lease(first);
+    for (size_t i = 0; i < registry->count; i++) {
+        struct srv_model *own = registry->entries[i]->model;
+        if (own && own != first)
+            models[count++] = srv_model_lease(own);
+    }
+    pthread_mutex_unlock(&registry->lock);
+    return count;
+}
+
+void srv_registry_count(struct srv_registry *registry, unsigned *served,
+                        unsigned *failed)
+{
+    *served = *failed = 0;
+    pthread_mutex_lock(&registry->lock);
+    for (size_t i = 0; i < registry->count; i++) {
+        *served += registry->entries[i]->model != NULL;
+        *failed += registry->entries[i]->reason[0] != '\0';
+    }
+    pthread_mutex_unlock(&registry->lock);
+}
+
+static void set_unloaded(struct srv_registry *registry, struct entry *entry,
+                         bool unloaded)
+{
+    pthread_mutex_lock(&registry->lock);
+    entry->unloaded = unloaded;
+    pthread_mutex_unlock(&registry->lock);
+}
+
+enum api_status srv_registry_load(struct srv_registry *registry,
+                                  const char *name, struct api_error *error)
+{
+    for (size_t i = 0; i < registry->count; i++) {
+        struct entry *entry = registry->entries[i];
+        if (strcmp(entry->file.name, name) != 0)
+            continue;
+        set_unloaded(registry, entry, false);
+        entry->file.stamp = (struct srv_file_stamp){0}; /* no file's */
+    }
+    enum api_status status = srv_registry_scan(registry, error);
+    if (status != API_OK)
+        return status;
+    status = api_fail(error, API_NOT_FOUND, "no bundle of that name");
+    for (size_t i = 0; i < registry->count; i++) {
+        const struct entry *entry = registry->entries[i];
+        if (strcmp(entry->file.name, name) != 0)
+            continue;
+        if (entry->reason[0])
+            return api_fail(error, API_UNPROCESSABLE, "%s", entry->reason);
+        status = API_OK;
+    }
+    return status;
+}
+
+enum api_status srv_registry_unload(struct srv_registry *registry,
+                                    const char *name, struct api_error *error)
+{
+    enum api_status status =
+        api_fail(error, API_NOT_FOUND, "no bundle of that name");
+    for (size_t i = 0; i < registry->count; i++) {
+        struct entry *entry = registry->entries[i];
+        if (strcmp(entry->file.name, name) != 0)
+            continue;
+        set_unloaded(registry, entry, true);
+        publish(registry, entry, NULL, "");
+        log_entry(entry, SRV_INFO, "model_unloaded", 0);
+        status = API_OK;
+    }
+    return status;
 }

@@ -9,8 +9,8 @@
 
 #include "api/json.h"
 #include "server/app.h"
+#include "server/model.h"
 #include "server/monotonic.h"
-#include "server/registry.h"
 
 struct srv_request *srv_request_open(struct srv_app *app, const char *target)
 {
@@ -45,6 +45,7 @@ void srv_request_close(struct srv_request **request)
         return;
     if (old->reply.body_owned)
         free((void *)old->reply.body);
+    srv_model_release(&old->model); /* the reply may have been the model's */
     free(old->body);
     free(old->path);
     free(old);

@@ -12,6 +12,7 @@
 struct srv_app;
 struct srv_model;
 struct srv_route;
+struct srv_workspace;
 
 #define SRV_REPLY_HEADERS 6
 
@@ -21,7 +22,7 @@ struct srv_reply {
     const char *media_type; /* static text; NULL without a body */
     const void *body;
     size_t body_bytes;
-    bool body_owned; /* freed once sent; else it outlives the server */
+    bool body_owned; /* freed once sent; else it outlives the request */
     bool close;      /* the connection ends with this reply */
     unsigned header_count;
     struct {
@@ -30,11 +31,15 @@ struct srv_reply {
     } headers[SRV_REPLY_HEADERS];
 };
 
-/* What an inference request adds; see infer.c. */
+struct srv_request;
+
+/* What an inference request adds; see infer.h. */
 struct srv_infer {
     struct srv_job job;
+    void (*answer)(struct srv_request *request); /* once a worker is free */
     uint32_t top_count;
-    int point; /* index of the operating point, or -1 */
+    int point;                       /* index of the operating point, or -1 */
+    struct srv_workspace *workspace; /* borrowed from the model, or NULL */
     int64_t queue_us, decode_us, infer_us; /* -1: did not happen */
 };
 
@@ -42,19 +47,21 @@ struct srv_request {
     struct srv_app *app;
     void *exchange;                /* http.c's own */
     const struct srv_route *route; /* NULL: no such path */
-    const struct srv_model *model; /* NULL: the path names none */
-    char method[16];               /* cut if longer; no known one is */
-    char id[65];                   /* X-Request-Id */
-    char *path;                    /* as received, percent signs and all */
-    char *query;                   /* after the '?', or "" */
-    bool has_length;               /* Content-Length was given */
-    uint64_t length;               /* its value */
-    uint64_t body_limit;           /* bytes; set by the router */
-    bool keep_body;                /* else it is counted and dropped */
-    uint8_t *body;                 /* NULL if empty or not kept */
-    size_t body_bytes;             /* received so far */
-    int64_t started_us;            /* headers complete, by srv_now_us */
-    int64_t received_us;           /* body complete */
+    const char *name;              /* {model} in the path, or NULL */
+    size_t name_length;
+    struct srv_model *model; /* leased; NULL if the route needs none */
+    char method[16];         /* cut if longer; no known one is */
+    char id[65];             /* X-Request-Id */
+    char *path;              /* as received, percent signs and all */
+    char *query;             /* after the '?', or "" */
+    bool has_length;         /* Content-Length was given */
+    uint64_t length;         /* its value */
+    uint64_t body_limit;     /* bytes; set by the router */
+    bool keep_body;          /* else it is counted and dropped */
+    uint8_t *body;           /* NULL if empty or not kept */
+    size_t body_bytes;       /* received so far */
+    int64_t started_us;      /* headers complete, by srv_now_us */
+    int64_t received_us;     /* body complete */
     struct srv_infer infer;
     struct srv_reply reply;
 };
@@ -86,7 +93,8 @@ enum api_status srv_request_number(const struct srv_request *request,
                                    uint32_t most, uint32_t absent,
                                    uint32_t *number, struct api_error *error);
 
-/* Replies 200 with `body`, which must outlive the server. */
+/* Replies 200 with `body`, which lives as long as the server or as the
+ * request's model. */
 void srv_reply_static(struct srv_request *request, const char *media_type,
                       const void *body, size_t body_bytes);
 

@@ -25,48 +25,64 @@ static const char *const patterns[] = {
 };
 #define PATTERN_COUNT (sizeof patterns / sizeof patterns[0])
 
+#define DOCUMENT 0, SRV_MODEL
+#define POSTED SRV_KEEP_BODY | SRV_NEEDS_LENGTH
+#define INFERENCE SRV_MODEL | POSTED | SRV_WAITS | SRV_INFERENCE
+
 static const struct srv_route routes[] = {
-    {"/", "GET", NULL, srv_pointer, 0, false, false},
-    {"/healthz", "GET", NULL, srv_healthz, 0, false, false},
-    {"/readyz", "GET", NULL, srv_readyz, 0, false, false},
-    {"/metrics", "GET", NULL, srv_metrics_text, 0, false, false},
-    {"/openapi.yaml", "GET", NULL, srv_openapi, 0, false, false},
-    {"/v1/models", "GET", NULL, srv_model_list, 0, false, false},
-    {"/v1/models/{model}", "GET", NULL, srv_model_metadata, 0, false, false},
-    {"/v1/models/{model}/labels", "GET", NULL, srv_model_labels, 0, false,
-     false},
-    {"/v1/models/{model}/head", "GET", NULL, srv_model_head, 0, false, false},
+    {"/", "GET", NULL, srv_pointer, 0, 0},
+    {"/healthz", "GET", NULL, srv_healthz, 0, 0},
+    {"/readyz", "GET", NULL, srv_readyz, 0, 0},
+    {"/metrics", "GET", NULL, srv_metrics_text, 0, 0},
+    {"/openapi.yaml", "GET", NULL, srv_openapi, 0, 0},
+    {"/v1/models", "GET", NULL, srv_model_list, 0, 0},
+    {"/v1/models/{model}", "GET", NULL, srv_model_metadata, DOCUMENT},
+    {"/v1/models/{model}/labels", "GET", NULL, srv_model_labels, DOCUMENT},
+    {"/v1/models/{model}/head", "GET", NULL, srv_model_head, DOCUMENT},
     {"/v1/models/{model}/classify", "POST", srv_classify_begin, srv_classify,
-     API_LIMIT_JPEG_BYTES, true, true},
+     API_LIMIT_JPEG_BYTES, INFERENCE},
     {"/v1/models/{model}/tail", "POST", srv_tail_begin, srv_tail,
-     API_LIMIT_FRAME_BYTES, true, true},
+     API_LIMIT_FRAME_BYTES, INFERENCE},
     {"/v1/classify", "POST", srv_classify_begin, srv_classify,
-     API_LIMIT_JPEG_BYTES, true, true},
-    {"/v1/probe", "GET", NULL, srv_probe_send, 0, false, false},
-    {"/v1/probe", "POST", NULL, srv_probe_receive, API_LIMIT_PROBE_BYTES, false,
-     false},
+     API_LIMIT_JPEG_BYTES, INFERENCE},
+    {"/v1/probe", "GET", NULL, srv_probe_send, 0, 0},
+    {"/v1/probe", "POST", NULL, srv_probe_receive, API_LIMIT_PROBE_BYTES,
+     SRV_NEEDS_LENGTH},
 };
 #define ROUTE_COUNT (sizeof routes / sizeof routes[0])
 
-/* Does `path` fit? Sets *name to the segment that stands for {model}, or to
- * NULL. Escapes are not decoded: no path or model's name needs any. */
-static bool fits(const char *pattern, const char *path, const char **name,
-                 size_t *name_length)
+/* The segments of a path that stand for its placeholders; NULL if none. */
+struct segments {
+    const char *name, *version;
+    size_t name_length, version_length;
+};
+
+/* Does `path` fit? Escapes are not decoded: no path, model's name or version
+ * needs any. */
+static bool fits(const char *pattern, const char *path,
+                 struct segments *segments)
 {
-    static const char placeholder[] = "{model}";
-    const char *hole = strstr(pattern, placeholder);
-    *name = NULL;
-    *name_length = 0;
-    if (!hole)
-        return strcmp(pattern, path) == 0;
-    size_t before = (size_t)(hole - pattern);
-    if (strncmp(pattern, path, before) != 0)
-        return false;
-    size_t length = strcspn(path + before, "/");
-    *name = path + before;
-    *name_length = length;
-    return length > 0 &&
-           strcmp(hole + sizeof placeholder - 1, path + before + length) == 0;
+    *segments = (struct segments){NULL, NULL, 0, 0};
+    while (*pattern) {
+        if (*pattern != '{') {
+            if (*pattern++ != *path++)
+                return false;
+            continue;
+        }
+        size_t length = strcspn(path, "/");
+        if (length == 0)
+            return false;
+        if (strncmp(pattern, "{model}", 7) == 0) {
+            segments->name = path;
+            segments->name_length = length;
+        } else {
+            segments->version = path;
+            segments->version_length = length;
+        }
+        pattern += strcspn(pattern, "}") + 1;
+        path += length;
+    }
+    return *path == '\0';
 }
 
 static void refuse_method(struct srv_request *request, bool get, bool post)
@@ -80,19 +96,14 @@ static void refuse_method(struct srv_request *request, bool get, bool post)
 /* Sets route and model, or a reply. */
 static void find(struct srv_request *request)
 {
-    const char *name = NULL;
-    size_t name_length = 0;
+    struct segments segments = {NULL, NULL, 0, 0};
     bool get = false, post = false;
     /* HEAD is GET whose body the HTTP library keeps back. */
     const char *method =
         strcmp(request->method, "HEAD") == 0 ? "GET" : request->method;
     for (size_t i = 0; i < ROUTE_COUNT && !request->route; i++) {
-        const char *segment;
-        size_t length;
-        if (!fits(routes[i].pattern, request->path, &segment, &length))
+        if (!fits(routes[i].pattern, request->path, &segments))
             continue;
-        name = segment;
-        name_length = length;
         get = get || strcmp(routes[i].method, "GET") == 0;
         post = post || strcmp(routes[i].method, "POST") == 0;
         if (strcmp(routes[i].method, method) == 0)
@@ -102,13 +113,20 @@ static void find(struct srv_request *request)
         srv_reply_problem(request, API_NOT_FOUND, "no such path");
         return;
     }
-    const struct srv_registry *registry = request->app->registry;
-    request->model = name ? srv_registry_find(registry, name, name_length)
-                          : srv_registry_default(registry);
-    if (!request->route)
+    if (!request->route) {
         refuse_method(request, get, post);
-    else if (!request->model)
-        srv_reply_problem(request, API_NOT_FOUND, "no model of that name");
+        return;
+    }
+    request->name = segments.name;
+    request->name_length = segments.name_length;
+    if (!(request->route->flags & SRV_MODEL))
+        return;
+    request->model = srv_registry_take(request->app->registry, segments.name,
+                                       segments.name_length, segments.version,
+                                       segments.version_length);
+    if (!request->model)
+        srv_reply_problem(request, API_NOT_FOUND,
+                          "no model of that name and version is served");
 }
 
 void srv_route_begin(struct srv_request *request)
@@ -120,8 +138,8 @@ void srv_route_begin(struct srv_request *request)
     bool takes_body = route->body_limit > 0;
     if (takes_body && route->body_limit < request->body_limit)
         request->body_limit = route->body_limit;
-    request->keep_body = route->keep_body;
-    if (takes_body && !request->has_length) {
+    request->keep_body = route->flags & SRV_KEEP_BODY;
+    if (route->flags & SRV_NEEDS_LENGTH && !request->has_length) {
         srv_reply_problem(request, API_LENGTH_REQUIRED,
                           "a body with Content-Length is needed");
     } else if (request->length > request->body_limit) {

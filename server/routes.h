@@ -6,15 +6,22 @@
 
 #include "server/request.h"
 
+enum srv_route_flag {
+    SRV_MODEL = 1,        /* needs the model that the path names, or default */
+    SRV_KEEP_BODY = 2,    /* the body is kept for `finish` */
+    SRV_NEEDS_LENGTH = 4, /* a body without Content-Length is refused */
+    SRV_WAITS = 8,        /* answered by srv_request_resume */
+    SRV_INFERENCE = 16    /* counted and timed as inference */
+};
+
 /* One way in. Handlers: see handlers.h. */
 struct srv_route {
-    const char *pattern; /* "{model}" stands for one segment */
+    const char *pattern; /* "{model}" and "{version}" stand for one segment */
     const char *method;  /* "GET" (which answers HEAD too) or "POST" */
     void (*begin)(struct srv_request *request); /* or NULL */
     void (*finish)(struct srv_request *request);
     uint64_t body_limit; /* 0: a body is pointless and dropped */
-    bool keep_body;
-    bool is_inference; /* answered by srv_request_resume */
+    unsigned flags;      /* enum srv_route_flag */
 };
 
 /* Finds the route, checks length and model, runs its `begin`. Sets a reply if

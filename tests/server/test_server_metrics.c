@@ -10,20 +10,34 @@
 
 static const char *const patterns[] = {"/", "/v1/classify"};
 
+static struct srv_observation inference = {
+    .route = 1,
+    .http_code = 200,
+    .total_us = 3000000,
+    .queue_us = 500,
+    .decode_us = 501,
+    .infer_us = 20000000,
+    .body_bytes = 1024,
+};
+
 static struct srv_metrics *open_metrics(void)
 {
-    static struct api_model model = {
-        .name = "m", .version = "1", .point_count = 2};
-    snprintf(model.points[1].id, sizeof model.points[1].id, "a\"b\\c");
     struct srv_metrics *metrics = NULL;
-    ck_assert_int_eq(srv_metrics_open(&model, patterns, 2, &metrics), API_OK);
+    ck_assert_int_eq(srv_metrics_open(patterns, 2, &metrics), API_OK);
+    inference.series = srv_metrics_series(metrics, "m", "1", "a\"b\\c");
+    ck_assert_ptr_nonnull(inference.series);
     return metrics;
 }
 
 static char *written(struct srv_metrics *metrics)
 {
     size_t bytes = 0;
-    char *text = srv_metrics_write(metrics, 3, 2, "scalar", &bytes);
+    const struct srv_gauges gauges = {.queue_depth = 3,
+                                      .running = 2,
+                                      .models = 4,
+                                      .models_failed = 1,
+                                      .isa = "scalar"};
+    char *text = srv_metrics_write(metrics, &gauges, &bytes);
     ck_assert_ptr_nonnull(text);
     ck_assert_uint_eq(bytes, strlen(text));
     return text;
@@ -36,35 +50,26 @@ static void assert_line(const char *text, const char *line)
     ck_assert_msg(strstr(text, whole) != NULL, "no line %s in\n%s", line, text);
 }
 
-static const struct srv_observation inference = {
-    .route = 1,
-    .http_code = 200,
-    .is_inference = 1,
-    .point = 1,
-    .total_us = 3000000,
-    .queue_us = 500,
-    .decode_us = 501,
-    .infer_us = 20000000,
-    .body_bytes = 1024,
-};
-
 START_TEST(observations_are_counted)
 {
     struct srv_metrics *metrics = open_metrics();
     srv_metrics_observe(metrics, &inference);
     srv_metrics_observe(metrics, &inference);
-    struct srv_observation refused = {.route = 1,
-                                      .http_code = 503,
-                                      .is_inference = 1,
-                                      .point = -1,
-                                      .total_us = 10,
-                                      .queue_us = -1,
-                                      .decode_us = -1,
-                                      .infer_us = -1};
+    struct srv_observation refused = {
+        .route = 1,
+        .http_code = 503,
+        .series = srv_metrics_series(metrics, "m", "1", ""),
+        .total_us = 10,
+        .queue_us = -1,
+        .decode_us = -1,
+        .infer_us = -1};
     srv_metrics_observe(metrics, &refused);
     struct srv_observation unknown = {.route = 2, .http_code = 404};
     srv_metrics_observe(metrics, &unknown);
     srv_metrics_reject(metrics, SRV_REJECT_QUEUE_FULL);
+    srv_metrics_load(metrics, true);
+    srv_metrics_load(metrics, false);
+    srv_metrics_load(metrics, false);
 
     char *text = written(metrics);
     assert_line(text, "cleave_requests_total{model=\"m\",version=\"1\","
@@ -92,11 +97,27 @@ START_TEST(observations_are_counted)
     assert_line(text, "cleave_request_body_bytes_bucket{le=\"1024\"} 3");
     assert_line(text, "cleave_queue_depth 3");
     assert_line(text, "cleave_inflight_requests 2");
+    assert_line(text, "cleave_models 4");
+    assert_line(text, "cleave_models_failed 1");
+    assert_line(text, "cleave_model_loads_total{result=\"ok\"} 1");
+    assert_line(text, "cleave_model_loads_total{result=\"failed\"} 2");
     assert_line(text, "cleave_build_info{version=\"" CLEAVE_VERSION
                       "\",isa=\"scalar\"} 1");
     free(text);
     srv_metrics_close(&metrics);
     ck_assert_ptr_null(metrics);
+}
+END_TEST
+
+START_TEST(a_model_that_comes_back_goes_on_counting)
+{
+    struct srv_metrics *metrics = open_metrics();
+    struct srv_series *first = srv_metrics_series(metrics, "m", "1", "p");
+    ck_assert_ptr_eq(srv_metrics_series(metrics, "m", "1", "p"), first);
+    ck_assert_ptr_ne(srv_metrics_series(metrics, "m", "2", "p"), first);
+    ck_assert_ptr_ne(srv_metrics_series(metrics, "n", "1", "p"), first);
+    ck_assert_ptr_ne(srv_metrics_series(metrics, "m", "1", "q"), first);
+    srv_metrics_close(&metrics);
 }
 END_TEST
 
@@ -199,6 +220,7 @@ Suite *make_suite(void)
 {
     TCase *cases = tcase_create("metrics");
     tcase_add_test(cases, observations_are_counted);
+    tcase_add_test(cases, a_model_that_comes_back_goes_on_counting);
     tcase_add_test(cases, an_unknown_code_counts_as_500);
     tcase_add_test(cases, every_line_is_well_formed);
     tcase_add_test(cases, threads_lose_no_count);

@@ -48,42 +48,22 @@ static void gate_open(void)
     pthread_mutex_unlock(&gate.lock);
 }
 
-static atomic_uint opened, closed;
-
-static enum api_status open_worker(void *context, void **worker,
-                                   struct api_error *error)
-{
-    unsigned number = atomic_fetch_add(&opened, 1) + 1;
-    if (context && number == *(unsigned *)context)
-        return api_fail(error, API_BAD_BUNDLE, "worker %u is broken", number);
-    *worker = &opened;
-    return API_OK;
-}
-
-static void close_worker(void **worker)
-{
-    atomic_fetch_add(&closed, 1);
-    *worker = NULL;
-}
-
 struct task {
     struct srv_job job;
     bool waits_at_gate;
     atomic_uint runs;
     unsigned turn; /* in which it ran, from 1 */
-    void *worker;
     enum api_status verdict;
 };
 
 static atomic_uint turns;
 
-static void run(struct srv_job *job, void *worker, enum api_status verdict)
+static void run(struct srv_job *job, enum api_status verdict)
 {
     struct task *task =
         (struct task *)(void *)((char *)job - offsetof(struct task, job));
     if (task->waits_at_gate)
         gate_pass();
-    task->worker = worker;
     task->verdict = verdict;
     task->turn = atomic_fetch_add(&turns, 1) + 1;
     atomic_fetch_add(&task->runs, 1);
@@ -98,13 +78,8 @@ static void prepare(struct task *task, bool waits_at_gate)
 
 static struct srv_queue *open_queue(unsigned capacity, unsigned workers)
 {
-    const struct srv_queue_options options = {.capacity = capacity,
-                                              .workers = workers,
-                                              .open_worker = open_worker,
-                                              .close_worker = close_worker};
     struct srv_queue *queue = NULL;
-    ck_assert_int_eq(srv_queue_open(&options, &queue, NULL), API_OK);
-    ck_assert_uint_eq(atomic_load(&opened), workers);
+    ck_assert_int_eq(srv_queue_open(capacity, workers, &queue, NULL), API_OK);
     return queue;
 }
 
@@ -127,10 +102,8 @@ START_TEST(jobs_run_once_in_order)
         ck_assert_uint_eq(atomic_load(&tasks[i].runs), 1);
         ck_assert_uint_eq(tasks[i].turn, i + 1);
         ck_assert_int_eq(tasks[i].verdict, API_OK);
-        ck_assert_ptr_eq(tasks[i].worker, &opened);
         ck_assert_int_ge(tasks[i].job.queued_us, 1);
     }
-    ck_assert_uint_eq(atomic_load(&closed), 1);
 }
 END_TEST
 
@@ -157,7 +130,7 @@ START_TEST(a_full_queue_refuses)
 }
 END_TEST
 
-START_TEST(expired_jobs_get_no_worker)
+START_TEST(expired_jobs_are_told_so)
 {
     static struct task blocker, expired, lasting;
     struct srv_queue *queue = open_queue(4, 1);
@@ -171,7 +144,6 @@ START_TEST(expired_jobs_get_no_worker)
     gate_open();
     srv_queue_close(&queue);
     ck_assert_int_eq(expired.verdict, API_DEADLINE);
-    ck_assert_ptr_null(expired.worker);
     ck_assert_int_eq(lasting.verdict, API_OK);
 }
 END_TEST
@@ -191,7 +163,6 @@ START_TEST(abandoning_hands_back_what_waits)
     for (int i = 0; i < 3; i++) {
         ck_assert_uint_eq(atomic_load(&waiting[i].runs), 1);
         ck_assert_int_eq(waiting[i].verdict, API_OVERLOADED);
-        ck_assert_ptr_null(waiting[i].worker);
     }
     ck_assert_uint_eq(srv_queue_depth(queue), 0);
     prepare(&late, false);
@@ -199,23 +170,6 @@ START_TEST(abandoning_hands_back_what_waits)
     gate_open();
     srv_queue_close(&queue);
     ck_assert_int_eq(blocker.verdict, API_OK);
-}
-END_TEST
-
-START_TEST(a_worker_that_fails_fails_the_queue)
-{
-    unsigned broken = (unsigned)_i;
-    const struct srv_queue_options options = {.capacity = 1,
-                                              .workers = 4,
-                                              .context = &broken,
-                                              .open_worker = open_worker,
-                                              .close_worker = close_worker};
-    struct srv_queue *queue = NULL;
-    struct api_error error;
-    ck_assert_int_eq(srv_queue_open(&options, &queue, &error), API_BAD_BUNDLE);
-    ck_assert_ptr_null(queue);
-    ck_assert_ptr_nonnull(strstr(error.text, "is broken"));
-    ck_assert_uint_eq(atomic_load(&closed), 3);
 }
 END_TEST
 
@@ -266,9 +220,8 @@ Suite *make_suite(void)
     TCase *cases = tcase_create("queue");
     tcase_add_test(cases, jobs_run_once_in_order);
     tcase_add_test(cases, a_full_queue_refuses);
-    tcase_add_test(cases, expired_jobs_get_no_worker);
+    tcase_add_test(cases, expired_jobs_are_told_so);
     tcase_add_test(cases, abandoning_hands_back_what_waits);
-    tcase_add_loop_test(cases, a_worker_that_fails_fails_the_queue, 1, 5);
     tcase_add_test(cases, many_threads_lose_nothing);
     tcase_add_test(cases, closing_nothing_is_fine);
     Suite *suite = suite_create("server queue");

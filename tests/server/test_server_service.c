@@ -504,7 +504,8 @@ START_TEST(health_is_reported)
     exchange_free(&exchange);
     exchange_get(&server, "/readyz", &exchange);
     ck_assert_int_eq(exchange.code, 200);
-    ck_assert_str_eq(exchange.body, "{\"status\":\"ready\"}");
+    ck_assert_str_eq(exchange.body,
+                     "{\"status\":\"ready\",\"bundles\":\"loaded\"}");
     exchange_free(&exchange);
 }
 END_TEST

@@ -1,11 +1,11 @@
-/* A worker's memory, and the self-test that proves and warms it. */
-#include "server/worker.h"
+/* A thread's memory for a model, and the self-test that proves and warms it. */
+#include "server/workspace.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "server/registry.h"
+#include "server/model.h"
 
 /* Softmax in binary32 over thousands of classes stays well within this. */
 #define SUM_TOLERANCE 1e-2
@@ -28,9 +28,9 @@ static enum api_status check(const float *probabilities, uint32_t count,
     return API_OK;
 }
 
-static enum api_status self_test(const struct srv_model *model,
-                                 struct srv_worker *worker,
-                                 struct api_error *error)
+enum api_status srv_workspace_test(struct srv_workspace *workspace,
+                                   const struct srv_model *model,
+                                   bool every_point, struct api_error *error)
 {
     for (uint16_t i = 0; i < model->info.point_count; i++) {
         const struct api_point *point = &model->info.points[i];
@@ -38,28 +38,28 @@ static enum api_status self_test(const struct srv_model *model,
             continue;
         enum api_status status =
             point->kind == API_POINT_SPLIT
-                ? nn_run_tail(worker->context, i, worker->latent,
-                              worker->probabilities)
-                : nn_run_full(worker->context, i, worker->pixels,
-                              worker->probabilities);
+                ? nn_run_tail(workspace->context, i, workspace->latent,
+                              workspace->probabilities)
+                : nn_run_full(workspace->context, i, workspace->pixels,
+                              workspace->probabilities);
         if (status != API_OK)
             return api_fail(error, status, "self-test of point %s: %s",
                             point->id, api_status_title(status));
-        status = check(worker->probabilities, model->info.class_count,
+        status = check(workspace->probabilities, model->info.class_count,
                        point->id, error);
-        if (status != API_OK)
+        if (status != API_OK || !every_point)
             return status;
     }
     return API_OK;
 }
 
-enum api_status srv_worker_open(void *context, void **worker,
-                                struct api_error *error)
+enum api_status srv_workspace_open(const struct srv_model *model,
+                                   struct srv_workspace **workspace,
+                                   struct api_error *error)
 {
-    const struct srv_model *model = srv_registry_default(context);
-    struct srv_worker *made = calloc(1, sizeof *made);
+    struct srv_workspace *made = calloc(1, sizeof *made);
     if (!made)
-        return api_fail(error, API_NO_MEMORY, "no memory for a worker");
+        return api_fail(error, API_NO_MEMORY, "no memory for a workspace");
     /* Sides are at most 65535 pixels: no overflow in 64 bits. */
     size_t pixel_bytes =
         (size_t)model->info.input_width * model->info.input_height * 3;
@@ -69,25 +69,21 @@ enum api_status srv_worker_open(void *context, void **worker,
     made->probabilities = calloc(model->info.class_count, sizeof(float));
     enum api_status status = API_OK;
     if (!made->pixels || !made->latent || !made->probabilities)
-        status = api_fail(error, API_NO_MEMORY, "no memory for a worker");
+        status = api_fail(error, API_NO_MEMORY, "no memory for a workspace");
     else
         memset(made->pixels, 127, pixel_bytes);
     if (status == API_OK)
         status = nn_context_open(model->nn, &made->context, error);
     if (status == API_OK)
-        status = self_test(model, made, error);
-    if (status == API_OK) {
-        *worker = made;
-        return API_OK;
-    }
-    void *failed = made;
-    srv_worker_close(&failed);
+        *workspace = made;
+    else
+        srv_workspace_close(&made);
     return status;
 }
 
-void srv_worker_close(void **worker)
+void srv_workspace_close(struct srv_workspace **workspace)
 {
-    struct srv_worker *old = *worker;
+    struct srv_workspace *old = *workspace;
     if (!old)
         return;
     nn_context_close(&old->context);
@@ -95,5 +91,5 @@ void srv_worker_close(void **worker)
     free(old->latent);
     free(old->probabilities);
     free(old);
-    *worker = NULL;
+    *workspace = NULL;
 }

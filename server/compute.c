@@ -1,0 +1,138 @@
+/* Decode, then run the network; each stage timed. */
+#include "server/compute.h"
+
+#include <string.h>
+
+#include "api/frame.h"
+#include "server/app.h"
+#include "server/model.h"
+#include "server/monotonic.h"
+
+static struct srv_workspace *borrow(struct srv_request *request)
+{
+    request->infer.workspace = srv_model_borrow(request->model);
+    return request->infer.workspace;
+}
+
+void srv_compute_end(struct srv_request *request)
+{
+    if (request->infer.workspace)
+        srv_model_give_back(request->model, request->infer.workspace);
+    request->infer.workspace = NULL;
+}
+
+/* Runs the whole network on the workspace's pixels. */
+static enum api_status run_full(struct srv_request *request,
+                                struct api_error *error)
+{
+    struct srv_infer *infer = &request->infer;
+    int64_t begun_us = srv_now_us();
+    enum api_status status =
+        nn_run_full(infer->workspace->context, (uint16_t)infer->point,
+                    infer->workspace->pixels, infer->workspace->probabilities);
+    infer->infer_us = srv_now_us() - begun_us;
+    if (status != API_OK)
+        return api_fail(error, status, "the network did not run");
+    return API_OK;
+}
+
+enum api_status srv_compute_jpeg(struct srv_request *request,
+                                 const uint8_t *jpeg, size_t jpeg_bytes,
+                                 struct api_error *error)
+{
+    struct srv_infer *infer = &request->infer;
+    struct srv_workspace *workspace = borrow(request);
+    infer->point = request->model->offload_point;
+    int64_t begun_us = srv_now_us();
+    enum api_status status =
+        nn_picture_from_jpeg(nn_model_input(request->model->nn), jpeg,
+                             jpeg_bytes, workspace->pixels, error);
+    infer->decode_us = srv_now_us() - begun_us;
+    return status == API_OK ? run_full(request, error) : status;
+}
+
+enum api_status srv_compute_pixels(struct srv_request *request,
+                                   const uint8_t *pixels,
+                                   struct api_error *error)
+{
+    const struct api_model *info = &request->model->info;
+    struct srv_workspace *workspace = borrow(request);
+    request->infer.point = request->model->offload_point;
+    memcpy(workspace->pixels, pixels,
+           (size_t)info->input_width * info->input_height * 3);
+    return run_full(request, error);
+}
+
+/* Does the frame belong to a point that this model can finish? */
+static enum api_status match(const struct srv_model *model,
+                             const struct api_frame *frame,
+                             struct api_error *error)
+{
+    if (frame->fingerprint != model->info.fingerprint)
+        return api_fail(error, API_MODEL_MISMATCH,
+                        "the frame was made with another version of model %s",
+                        model->info.name);
+    if (frame->point >= model->info.point_count ||
+        model->info.points[frame->point].kind != API_POINT_SPLIT)
+        return api_fail(error, API_UNPROCESSABLE,
+                        "point %u of this model is no split point",
+                        (unsigned)frame->point);
+    const struct api_point *point = &model->info.points[frame->point];
+    if (frame->codec != point->codec)
+        return api_fail(error, API_UNPROCESSABLE,
+                        "point %s takes codec %s, not %s", point->id,
+                        api_codec_name(point->codec),
+                        api_codec_name((enum api_codec)frame->codec));
+    if (frame->height != point->latent_height ||
+        frame->width != point->latent_width ||
+        frame->channels != point->latent_channels)
+        return api_fail(error, API_UNPROCESSABLE,
+                        "point %s has a latent of another shape", point->id);
+    if (!nn_model_has_tail(model->nn, frame->point))
+        return api_fail(error, API_UNAVAILABLE,
+                        "this bundle lacks the tail of point %s", point->id);
+    return API_OK;
+}
+
+/* A device may hold the head of a version that is no longer the newest. */
+static void follow_version(struct srv_request *request, uint64_t fingerprint)
+{
+    if (request->model->info.fingerprint == fingerprint)
+        return;
+    struct srv_model *other = srv_registry_take_print(
+        request->app->registry, request->model->info.name, fingerprint);
+    if (!other)
+        return;
+    srv_model_release(&request->model);
+    request->model = other;
+}
+
+enum api_status srv_compute_frame(struct srv_request *request,
+                                  const uint8_t *bytes, size_t count,
+                                  struct api_error *error)
+{
+    struct srv_infer *infer = &request->infer;
+    struct api_frame frame;
+    int64_t begun_us = srv_now_us();
+    enum api_status status = api_frame_read(bytes, count, &frame, error);
+    if (status != API_OK)
+        return status;
+    follow_version(request, frame.fingerprint);
+    status = match(request->model, &frame, error);
+    if (status != API_OK)
+        return status;
+    infer->point = frame.point;
+    struct srv_workspace *workspace = borrow(request);
+    status = nn_latent_decode(workspace->context, frame.point, frame.payload,
+                              frame.payload_bytes, workspace->latent, error);
+    int64_t decoded_us = srv_now_us();
+    infer->decode_us = decoded_us - begun_us;
+    if (status != API_OK)
+        return status;
+    status = nn_run_tail(workspace->context, frame.point, workspace->latent,
+                         workspace->probabilities);
+    infer->infer_us = srv_now_us() - decoded_us;
+    if (status != API_OK)
+        return api_fail(error, status, "the tail did not run");
+    return API_OK;
+}

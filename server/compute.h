@@ -1,0 +1,36 @@
+/* The ways from what a client sent to probabilities. */
+#ifndef CLEAVE_SERVER_COMPUTE_H
+#define CLEAVE_SERVER_COMPUTE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "api/status.h"
+#include "server/request.h"
+
+/* Each borrows a workspace of the request's model, in which the probabilities
+ * are left, and sets the point and how long the stages took. Worker threads.
+ * Errors are those of nn_picture_from_jpeg, api_frame_read and
+ * nn_latent_decode; API_MODEL_MISMATCH for a frame of no served version. */
+
+/* A JPEG, through the whole network. */
+enum api_status srv_compute_jpeg(struct srv_request *request,
+                                 const uint8_t *jpeg, size_t jpeg_bytes,
+                                 struct api_error *error);
+
+/* RGB bytes, height x width x 3 as the network takes them, through the whole
+ * network. */
+enum api_status srv_compute_pixels(struct srv_request *request,
+                                   const uint8_t *pixels,
+                                   struct api_error *error);
+
+/* A frame, through its point's tail. If it was made with another version of
+ * the model that is served too, the request goes over to that one. */
+enum api_status srv_compute_frame(struct srv_request *request,
+                                  const uint8_t *bytes, size_t count,
+                                  struct api_error *error);
+
+/* Gives the workspace back, if one was borrowed. */
+void srv_compute_end(struct srv_request *request);
+
+#endif

@@ -1,0 +1,16 @@
+/* What every kind of inference request goes through. */
+#ifndef CLEAVE_SERVER_INFER_H
+#define CLEAVE_SERVER_INFER_H
+
+#include "server/request.h"
+
+/* Reads the query and refuses, before a body is let in, what would be refused
+ * in the end. May reply. HTTP threads. */
+void srv_infer_begin(struct srv_request *request);
+
+/* Queues the request, whose body is in. A worker calls `answer`, which always
+ * replies; or the queue refuses. Then the request is resumed. HTTP threads. */
+void srv_infer_submit(struct srv_request *request,
+                      void (*answer)(struct srv_request *request));
+
+#endif

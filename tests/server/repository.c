@@ -1,0 +1,117 @@
+/* Variants of the tiny bundle, made by changing its header's text. */
+#include "repository.h"
+
+#include <check.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define TINY CLEAVE_SOURCE_DIR "/tests/data/tiny.safetensors"
+#define MOST_BYTES 65536
+
+void repository_make(struct repository *repository)
+{
+    snprintf(repository->folder, sizeof repository->folder,
+             "/tmp/cleaved-models-XXXXXX");
+    ck_assert_ptr_nonnull(mkdtemp(repository->folder));
+}
+
+void repository_remove(const struct repository *repository)
+{
+    pid_t pid = fork();
+    if (pid == 0) {
+        execlp("rm", "rm", "-rf", repository->folder, (char *)NULL);
+        _exit(1);
+    }
+    waitpid(pid, NULL, 0);
+}
+
+/* Overwrites what follows the first `before` in the header. */
+static void change(char *bytes, size_t count, const char *before,
+                   const char *text)
+{
+    size_t length = strlen(before);
+    size_t at = 0;
+    while (at + length < count && memcmp(bytes + at, before, length) != 0)
+        at++;
+    ck_assert_uint_lt(at + length + strlen(text), count);
+    memcpy(bytes + at + length, text, strlen(text));
+}
+
+static void write_bundle(const struct repository *repository,
+                         const char *folder_name, const char *folder_version,
+                         const char *bytes, size_t count)
+{
+    char path[300], aside[310];
+    snprintf(path, sizeof path, "%s/%s", repository->folder, folder_name);
+    mkdir(path, 0777);
+    snprintf(path, sizeof path, "%s/%s/%s", repository->folder, folder_name,
+             folder_version);
+    mkdir(path, 0777);
+    snprintf(path, sizeof path, "%s/%s/%s/model.safetensors",
+             repository->folder, folder_name, folder_version);
+    snprintf(aside, sizeof aside, "%s.part", path);
+    FILE *file = fopen(aside, "wb");
+    ck_assert_ptr_nonnull(file);
+    ck_assert_uint_eq(fwrite(bytes, 1, count, file), count);
+    ck_assert_int_eq(fclose(file), 0);
+    ck_assert_int_eq(rename(aside, path), 0);
+}
+
+static size_t read_tiny(char *bytes)
+{
+    FILE *file = fopen(TINY, "rb");
+    ck_assert_ptr_nonnull(file);
+    size_t count = fread(bytes, 1, MOST_BYTES, file);
+    ck_assert_uint_lt(count, MOST_BYTES);
+    fclose(file);
+    return count;
+}
+
+static size_t make_variant(char *bytes, const char *name, const char *version,
+                           char digit)
+{
+    size_t count = read_tiny(bytes);
+    const char last[2] = {digit, '\0'};
+    change(bytes, count, "\\\"name\\\": \\\"", name);
+    change(bytes, count, "\\\"version\\\": \\\"", version);
+    change(bytes, count, "\\\"fingerprint\\\": \\\"5ac081e299e505f", last);
+    return count;
+}
+
+void repository_put(const struct repository *repository, const char *name,
+                    const char *version, char digit)
+{
+    char bytes[MOST_BYTES];
+    size_t count = make_variant(bytes, name, version, digit);
+    write_bundle(repository, name, version, bytes, count);
+}
+
+void repository_put_broken(const struct repository *repository,
+                           const char *name, const char *version)
+{
+    char bytes[MOST_BYTES];
+    size_t count = read_tiny(bytes);
+    write_bundle(repository, name, version, bytes, count / 2);
+}
+
+void repository_misplace(const struct repository *repository, const char *name,
+                         const char *version, const char *folder_name,
+                         const char *folder_version)
+{
+    char bytes[MOST_BYTES];
+    size_t count = make_variant(bytes, name, version, 'f');
+    write_bundle(repository, folder_name, folder_version, bytes, count);
+}
+
+void repository_delete(const struct repository *repository, const char *name,
+                       const char *version)
+{
+    char path[300];
+    snprintf(path, sizeof path, "%s/%s/%s/model.safetensors",
+             repository->folder, name, version);
+    ck_assert_int_eq(unlink(path), 0);
+}

@@ -1,0 +1,224 @@
+/* Models that come, change, break and go under a running cleaved. */
+#include <check.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "api/json.h"
+#include "exchange.h"
+#include "model_rig.h"
+#include "repository.h"
+#include "running_server.h"
+#include "tests/run_suite.h"
+
+static struct repository repository;
+static struct running_server server;
+
+static void prepare(void)
+{
+    curl_global_init(CURL_GLOBAL_DEFAULT);
+    repository_make(&repository);
+    repository_put(&repository, "tiny", "0.1.0", 'f');
+}
+
+static void clean(void)
+{
+    repository_remove(&repository);
+    curl_global_cleanup();
+}
+
+static void start(const char *poll_ms)
+{
+    server_start(&server,
+                 (const char *const[]){"--models", repository.folder,
+                                       "--models-poll-ms", poll_ms, NULL});
+}
+
+/* Waits until a metric has this value; the test's timeout ends it else. */
+static void wait_metric(const char *name, double value)
+{
+    while (exchange_metric(&server, name) != value)
+        continue;
+}
+
+static void assert_version(const char *path, const char *version)
+{
+    struct exchange exchange;
+    struct api_model model;
+    exchange_get(&server, path, &exchange);
+    ck_assert_int_eq(exchange.code, 200);
+    ck_assert_int_eq(
+        api_model_read(exchange.body, exchange.body_bytes, &model, NULL),
+        API_OK);
+    ck_assert_str_eq(model.version, version);
+    exchange_free(&exchange);
+}
+
+static void assert_ready(const char *text)
+{
+    struct exchange exchange;
+    exchange_get(&server, "/readyz", &exchange);
+    ck_assert_int_eq(exchange.code, 200);
+    ck_assert_ptr_nonnull(strstr(exchange.body, text));
+    exchange_free(&exchange);
+}
+
+START_TEST(devices_keep_their_version_while_it_is_served)
+{
+    static uint8_t frame[API_LIMIT_FRAME_BYTES];
+    size_t bytes;
+    struct model_rig rig;
+    model_rig_open(&rig);
+    model_rig_frame(&rig, model_rig_split(&rig), frame, &bytes);
+    model_rig_close(&rig);
+    start("0");
+    repository_put(&repository, "tiny", "0.2.0", '2');
+    ck_assert_int_eq(kill(server.pid, SIGHUP), 0);
+    wait_metric("cleave_models", 2);
+    assert_version("/v1/models/tiny", "0.2.0");
+
+    struct exchange exchange;
+    struct api_answer answer;
+    exchange_send(NULL, &server, "POST", "/v1/models/tiny/tail", FRAME_TYPE,
+                  frame, bytes, &exchange);
+    ck_assert_int_eq(exchange.code, 200);
+    ck_assert_int_eq(
+        api_answer_read(exchange.body, exchange.body_bytes, &answer, NULL),
+        API_OK);
+    ck_assert_str_eq(answer.version, "0.1.0");
+    exchange_free(&exchange);
+    ck_assert_double_eq(exchange_metric(&server,
+                                        "cleave_requests_total{model=\"tiny\","
+                                        "version=\"0.1.0\",point=\"w50-low\","
+                                        "code=\"200\"}"),
+                        1);
+
+    repository_delete(&repository, "tiny", "0.1.0");
+    ck_assert_int_eq(kill(server.pid, SIGHUP), 0);
+    wait_metric("cleave_models", 1);
+    exchange_send(NULL, &server, "POST", "/v1/models/tiny/tail", FRAME_TYPE,
+                  frame, bytes, &exchange);
+    exchange_assert_problem(&exchange, API_MODEL_MISMATCH);
+    ck_assert_ptr_nonnull(strstr(exchange.body, "0.2.0"));
+    exchange_free(&exchange);
+    ck_assert_int_eq(server_end(&server, SIGTERM), 0);
+}
+END_TEST
+
+START_TEST(a_watched_folder_heals)
+{
+    start("20");
+    assert_ready("\"loaded\"");
+    repository_put_broken(&repository, "tiny", "0.1.0");
+    wait_metric("cleave_models_failed", 1);
+    assert_ready("\"refused\"");
+    assert_version("/v1/models/tiny", "0.1.0");
+    ck_assert_double_ge(
+        exchange_metric(&server, "cleave_model_loads_total{result=\"failed\"}"),
+        1);
+    size_t bytes;
+    char *log = file_read(server.log, &bytes);
+    ck_assert_ptr_nonnull(strstr(log, "model_refused_old_one_stays"));
+    free(log);
+
+    repository_put(&repository, "tiny", "0.1.0", '2');
+    wait_metric("cleave_models_failed", 0);
+    assert_ready("\"loaded\"");
+
+    repository_delete(&repository, "tiny", "0.1.0");
+    wait_metric("cleave_models", 0);
+    struct exchange exchange;
+    exchange_get(&server, "/readyz", &exchange);
+    exchange_assert_problem(&exchange, API_OVERLOADED);
+    exchange_free(&exchange);
+    exchange_send(NULL, &server, "POST", "/v1/classify", JPEG_TYPE, "x", 1,
+                  &exchange);
+    exchange_assert_problem(&exchange, API_NOT_FOUND);
+    exchange_free(&exchange);
+    exchange_get(&server, "/v1/models", &exchange);
+    ck_assert_str_eq(exchange.body, "{\"models\":[]}");
+    exchange_free(&exchange);
+    ck_assert_int_eq(server_end(&server, SIGTERM), 0);
+}
+END_TEST
+
+START_TEST(a_single_bundle_is_read_again)
+{
+    char path[200];
+    snprintf(path, sizeof path, "%s/tiny/0.1.0/model.safetensors",
+             repository.folder);
+    server_start(&server, (const char *const[]){"--model", path, NULL});
+    repository_misplace(&repository, "abcd", "0.2.0", "tiny", "0.1.0");
+    ck_assert_int_eq(kill(server.pid, SIGHUP), 0);
+    wait_metric("cleave_model_loads_total{result=\"ok\"}", 2);
+    assert_version("/v1/models/abcd", "0.2.0");
+    ck_assert_int_eq(server_end(&server, SIGTERM), 0);
+}
+END_TEST
+
+static atomic_bool enough;
+
+static void *classify_on(void *argument)
+{
+    unsigned *answers = argument;
+    CURL *curl = curl_easy_init();
+    size_t bytes;
+    char *photo = file_read(PHOTO, &bytes);
+    while (!atomic_load(&enough)) {
+        struct exchange exchange;
+        exchange_send(curl, &server, "POST", "/v1/classify", JPEG_TYPE, photo,
+                      bytes, &exchange);
+        ck_assert_msg(exchange.code == 200, "HTTP %ld: %s", exchange.code,
+                      exchange.body);
+        ++*answers;
+        exchange_free(&exchange);
+    }
+    free(photo);
+    curl_easy_cleanup(curl);
+    return NULL;
+}
+
+START_TEST(no_request_fails_while_models_change)
+{
+    enum { THREADS = 4, SWAPS = 40 };
+    pthread_t threads[THREADS];
+    unsigned answers[THREADS] = {0}, sum = 0;
+    start("5");
+    for (int i = 0; i < THREADS; i++)
+        ck_assert_int_eq(
+            pthread_create(&threads[i], NULL, classify_on, &answers[i]), 0);
+    for (int i = 0; i < SWAPS; i++) {
+        repository_put(&repository, "tiny", "0.1.0", (char)('0' + i % 10));
+        double loads = i + 2; /* with the first one */
+        wait_metric("cleave_model_loads_total{result=\"ok\"}", loads);
+    }
+    atomic_store(&enough, true);
+    for (int i = 0; i < THREADS; i++) {
+        pthread_join(threads[i], NULL);
+        sum += answers[i];
+    }
+    ck_assert_uint_ge(sum, THREADS);
+    ck_assert_double_eq(exchange_metric(&server,
+                                        "cleave_requests_total{model=\"tiny\","
+                                        "version=\"0.1.0\",point=\"offload\","
+                                        "code=\"200\"}"),
+                        sum);
+    ck_assert_int_eq(server_end(&server, SIGTERM), 0);
+}
+END_TEST
+
+Suite *make_suite(void)
+{
+    TCase *cases = tcase_create("models");
+    tcase_add_checked_fixture(cases, prepare, clean);
+    tcase_add_test(cases, devices_keep_their_version_while_it_is_served);
+    tcase_add_test(cases, a_watched_folder_heals);
+    tcase_add_test(cases, a_single_bundle_is_read_again);
+    tcase_add_test(cases, no_request_fails_while_models_change);
+    Suite *suite = suite_create("server models");
+    suite_add_tcase(suite, cases);
+    return suite;
+}
