@@ -1,4 +1,4 @@
-/* JSON documents to structures and back; all of jansson is in here. */
+/* JSON documents to structures and back. */
 #include "api/json.h"
 
 #include <inttypes.h>
@@ -7,6 +7,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "api/json_read.h"
 
 /* Nine digits carry every float; measured values need fewer. */
 #define DUMP_FLAGS (JSON_COMPACT | JSON_REAL_PRECISION(9))
@@ -156,169 +158,15 @@ char *api_problem_write(enum api_status status, const char *detail,
     return dump(root);
 }
 
-/* Bytes of `text` that fit in `capacity` with a NUL without cutting a UTF-8
- * character. */
-static size_t fitting(const char *text, size_t capacity)
-{
-    size_t length = strlen(text);
-    if (length < capacity)
-        return length;
-    length = capacity - 1;
-    while (length > 0 && ((unsigned char)text[length] & 0xC0) == 0x80)
-        length--;
-    return length;
-}
-
-static void copy_cut(char *out, size_t capacity, const char *text)
-{
-    size_t length = fitting(text, capacity);
-    memcpy(out, text, length);
-    out[length] = '\0';
-}
-
 void api_label_copy(char out[96], const char *label)
 {
-    copy_cut(out, 96, label);
+    api_copy_cut(out, 96, label);
 }
 
-/* The first failure sticks; later reads do nothing then. */
-struct reader {
-    enum api_status status;
-    struct api_error *error;
-};
-
-static void refuse(struct reader *reader, const char *name, const char *why)
-{
-    if (reader->status == API_OK)
-        reader->status = api_fail(reader->error, API_UNPROCESSABLE,
-                                  "member \"%s\" %s", name, why);
-}
-
-/* Member `name` of `object`, borrowed; NULL if absent, which is refused when
- * it is `required`. */
-static json_t *member(struct reader *reader, const json_t *object,
-                      const char *name, bool required)
-{
-    json_t *value = json_object_get(object, name);
-    if (!value && required)
-        refuse(reader, name, "is missing");
-    return reader->status == API_OK ? value : NULL;
-}
-
-static bool has_controls(const char *text)
-{
-    for (; *text; text++) {
-        if ((unsigned char)*text < 0x20 || *text == 0x7F)
-            return true;
-    }
-    return false;
-}
-
-/* A string without control characters. Longer ones are cut if `cut`, else
- * refused. */
-static void read_string(struct reader *reader, const json_t *object,
-                        const char *name, bool required, bool cut, char *out,
-                        size_t capacity)
-{
-    json_t *value = member(reader, object, name, required);
-    if (!value)
-        return;
-    const char *text = json_string_value(value);
-    if (!text)
-        refuse(reader, name, "is not a string");
-    else if (has_controls(text))
-        refuse(reader, name, "has control characters");
-    else if (!cut && strlen(text) >= capacity)
-        refuse(reader, name, "is too long");
-    else
-        copy_cut(out, capacity, text);
-}
-
-/* A name that may become part of a URL or a file's name: [A-Za-z0-9._-]+, not
- * beginning with a dot. */
-static void read_name(struct reader *reader, const json_t *object,
-                      const char *name, char *out, size_t capacity)
-{
-    static const char allowed[] = "abcdefghijklmnopqrstuvwxyz"
-                                  "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-";
-    read_string(reader, object, name, true, false, out, capacity);
-    if (reader->status == API_OK &&
-        (out[0] == '\0' || out[0] == '.' || out[strspn(out, allowed)] != '\0'))
-        refuse(reader, name, "is not a plain name");
-}
-
-/* A whole number in [least, most]; `absent` stands for a missing one unless it
- * is `required`. */
-static uint64_t read_whole(struct reader *reader, const json_t *object,
-                           const char *name, bool required, uint64_t least,
-                           uint64_t most, uint64_t absent)
-{
-    json_t *value = member(reader, object, name, required);
-    if (!value)
-        return absent;
-    if (!json_is_integer(value)) {
-        refuse(reader, name, "is not a whole number");
-        return absent;
-    }
-    json_int_t number = json_integer_value(value);
-    if (number < 0 || (uint64_t)number < least || (uint64_t)number > most) {
-        refuse(reader, name, "is out of range");
-        return absent;
-    }
-    return (uint64_t)number;
-}
-
-static double read_real(struct reader *reader, const json_t *object,
-                        const char *name, bool required, double least,
-                        double most, double absent)
-{
-    json_t *value = member(reader, object, name, required);
-    if (!value)
-        return absent;
-    if (!json_is_number(value)) {
-        refuse(reader, name, "is not a number");
-        return absent;
-    }
-    double number = json_number_value(value);
-    if (!(number >= least && number <= most)) {
-        refuse(reader, name, "is out of range");
-        return absent;
-    }
-    return number;
-}
-
-/* Parses untrusted text into an object. jansson refuses embedded NULs,
- * invalid UTF-8 and anything after the document. */
-static enum api_status parse(const char *text, size_t bytes, json_t **root,
-                             struct api_error *error)
-{
-    if (bytes > API_LIMIT_REPLY_BYTES)
-        return api_fail(error, API_UNPROCESSABLE, "document exceeds %u bytes",
-                        API_LIMIT_REPLY_BYTES);
-    json_error_t why;
-    json_t *parsed = json_loadb(text, bytes, JSON_REJECT_DUPLICATES, &why);
-    if (!parsed) {
-        /* jansson quotes the document, which may hold anything. */
-        for (char *at = why.text; *at; at++) {
-            if ((unsigned char)*at < 0x20 || (unsigned char)*at > 0x7E)
-                *at = '?';
-        }
-        return api_fail(error, API_UNPROCESSABLE,
-                        "not JSON: %s at line %d column %d", why.text, why.line,
-                        why.column);
-    }
-    if (!json_is_object(parsed)) {
-        json_decref(parsed);
-        return api_fail(error, API_UNPROCESSABLE, "not a JSON object");
-    }
-    *root = parsed;
-    return API_OK;
-}
-
-static void read_latent(struct reader *reader, const json_t *object,
+static void read_latent(struct api_reader *reader, const json_t *object,
                         struct api_point *point)
 {
-    json_t *latent = member(reader, object, "latent", true);
+    json_t *latent = api_member(reader, object, "latent", true);
     if (!latent)
         return;
     uint64_t sides[3], values = 1;
@@ -331,7 +179,7 @@ static void read_latent(struct reader *reader, const json_t *object,
         values *= sides[i];
     }
     if (!ok || values > API_LIMIT_LATENT_VALUES) {
-        refuse(reader, "latent", "is no shape [height, width, channels]");
+        api_refuse(reader, "latent", "is no shape [height, width, channels]");
         return;
     }
     point->latent_height = (uint16_t)sides[0];
@@ -341,87 +189,88 @@ static void read_latent(struct reader *reader, const json_t *object,
 
 /* Fills *point, or leaves it all zero if this version does not know the kind
  * or the codec. */
-static void read_point(struct reader *reader, const json_t *object,
+static void read_point(struct api_reader *reader, const json_t *object,
                        struct api_point *point)
 {
     if (!json_is_object(object)) {
-        refuse(reader, "points", "has an item that is no object");
+        api_refuse(reader, "points", "has an item that is no object");
         return;
     }
     struct api_point read = {.codec = API_CODEC_NONE};
     char kind_name[48] = "", codec_name[48] = "";
-    read_string(reader, object, "kind", true, true, kind_name,
-                sizeof kind_name);
+    api_read_string(reader, object, "kind", true, true, kind_name,
+                    sizeof kind_name);
     int kind = api_point_kind_parse(kind_name);
     if (reader->status != API_OK || kind < 0)
         return;
     read.kind = (enum api_point_kind)kind;
-    read_string(reader, object, "id", true, false, read.id, sizeof read.id);
+    api_read_string(reader, object, "id", true, false, read.id, sizeof read.id);
     if (reader->status == API_OK && read.id[0] == '\0')
-        refuse(reader, "id", "is empty");
+        api_refuse(reader, "id", "is empty");
     if (read.kind == API_POINT_SPLIT) {
-        read_string(reader, object, "codec", true, true, codec_name,
-                    sizeof codec_name);
+        api_read_string(reader, object, "codec", true, true, codec_name,
+                        sizeof codec_name);
         int codec = api_codec_parse(codec_name);
         if (codec <= API_CODEC_NONE)
             return;
         read.codec = (enum api_codec)codec;
-        read.width = read_real(reader, object, "width", true, 1e-6, 1, 0);
-        read_string(reader, object, "rate", false, false, read.rate,
-                    sizeof read.rate);
-        read.ensemble = (uint32_t)read_whole(reader, object, "ensemble", false,
-                                             1, UINT16_MAX, 1);
+        read.width = api_read_real(reader, object, "width", true, 1e-6, 1, 0);
+        api_read_string(reader, object, "rate", false, false, read.rate,
+                        sizeof read.rate);
+        read.ensemble = (uint32_t)api_read_whole(reader, object, "ensemble",
+                                                 false, 1, UINT16_MAX, 1);
         read_latent(reader, object, &read);
     }
     const uint64_t macs_most = INT64_MAX;
     read.head_macs =
-        read_whole(reader, object, "head_macs", false, 0, macs_most, 0);
+        api_read_whole(reader, object, "head_macs", false, 0, macs_most, 0);
     read.tail_macs =
-        read_whole(reader, object, "tail_macs", false, 0, macs_most, 0);
+        api_read_whole(reader, object, "tail_macs", false, 0, macs_most, 0);
     const double bytes_most = 1e12;
     read.bytes_mean =
-        read_real(reader, object, "bytes_mean", false, 0, bytes_most, -1);
+        api_read_real(reader, object, "bytes_mean", false, 0, bytes_most, -1);
     read.bytes_p95 =
-        read_real(reader, object, "bytes_p95", false, 0, bytes_most, -1);
-    read.top1 = read_real(reader, object, "top1", false, 0, 1, -1);
-    read.top5 = read_real(reader, object, "top5", false, 0, 1, -1);
-    read.pictures = (uint32_t)read_whole(reader, object, "pictures", false, 0,
-                                         UINT32_MAX, 0);
+        api_read_real(reader, object, "bytes_p95", false, 0, bytes_most, -1);
+    read.top1 = api_read_real(reader, object, "top1", false, 0, 1, -1);
+    read.top5 = api_read_real(reader, object, "top5", false, 0, 1, -1);
+    read.pictures = (uint32_t)api_read_whole(reader, object, "pictures", false,
+                                             0, UINT32_MAX, 0);
     if (reader->status == API_OK)
         *point = read;
 }
 
-static void read_model(struct reader *reader, const json_t *root,
+static void read_model(struct api_reader *reader, const json_t *root,
                        struct api_model *model)
 {
-    read_name(reader, root, "name", model->name, sizeof model->name);
-    read_name(reader, root, "version", model->version, sizeof model->version);
+    api_read_name(reader, root, "name", model->name, sizeof model->name);
+    api_read_name(reader, root, "version", model->version,
+                  sizeof model->version);
     char fingerprint[17] = "";
-    read_string(reader, root, "fingerprint", true, false, fingerprint,
-                sizeof fingerprint);
+    api_read_string(reader, root, "fingerprint", true, false, fingerprint,
+                    sizeof fingerprint);
     if (reader->status == API_OK) {
         if (strspn(fingerprint, "0123456789abcdef") == 16)
             model->fingerprint = strtoull(fingerprint, NULL, 16);
         else
-            refuse(reader, "fingerprint", "is not 16 hexadecimal digits");
+            api_refuse(reader, "fingerprint", "is not 16 hexadecimal digits");
     }
-    json_t *input = member(reader, root, "input", true);
+    json_t *input = api_member(reader, root, "input", true);
     if (input && !json_is_object(input))
-        refuse(reader, "input", "is not an object");
-    model->input_width = (uint16_t)read_whole(reader, input, "width", true, 1,
-                                              API_LIMIT_PICTURE_SIDE, 0);
-    model->input_height = (uint16_t)read_whole(reader, input, "height", true, 1,
-                                               API_LIMIT_PICTURE_SIDE, 0);
-    model->class_count = (uint32_t)read_whole(reader, root, "classes", true, 1,
-                                              API_LIMIT_LABELS, 0);
-    json_t *points = member(reader, root, "points", true);
+        api_refuse(reader, "input", "is not an object");
+    model->input_width = (uint16_t)api_read_whole(reader, input, "width", true,
+                                                  1, API_LIMIT_PICTURE_SIDE, 0);
+    model->input_height = (uint16_t)api_read_whole(
+        reader, input, "height", true, 1, API_LIMIT_PICTURE_SIDE, 0);
+    model->class_count = (uint32_t)api_read_whole(reader, root, "classes", true,
+                                                  1, API_LIMIT_LABELS, 0);
+    json_t *points = api_member(reader, root, "points", true);
     if (!points)
         return;
     size_t count = json_array_size(points);
     if (!json_is_array(points))
-        refuse(reader, "points", "is not an array");
+        api_refuse(reader, "points", "is not an array");
     else if (count > API_LIMIT_POINTS)
-        refuse(reader, "points", "has too many items");
+        api_refuse(reader, "points", "has too many items");
     for (size_t i = 0; reader->status == API_OK && i < count; i++)
         read_point(reader, json_array_get(points, i), &model->points[i]);
     model->point_count = (uint16_t)(reader->status == API_OK ? count : 0);
@@ -431,10 +280,10 @@ enum api_status api_model_read(const char *text, size_t bytes,
                                struct api_model *out, struct api_error *error)
 {
     json_t *root = NULL;
-    enum api_status status = parse(text, bytes, &root, error);
+    enum api_status status = api_parse_object(text, bytes, &root, error);
     if (status != API_OK)
         return status;
-    struct reader reader = {API_OK, error};
+    struct api_reader reader = {API_OK, error};
     struct api_model model = {.point_count = 0};
     read_model(&reader, root, &model);
     json_decref(root);
@@ -448,20 +297,20 @@ enum api_status api_model_list_read(const char *text, size_t bytes,
                                     struct api_error *error)
 {
     json_t *root = NULL;
-    enum api_status status = parse(text, bytes, &root, error);
+    enum api_status status = api_parse_object(text, bytes, &root, error);
     if (status != API_OK)
         return status;
-    struct reader reader = {API_OK, error};
-    json_t *models = member(&reader, root, "models", true);
+    struct api_reader reader = {API_OK, error};
+    json_t *models = api_member(&reader, root, "models", true);
     json_t *item = json_array_get(models, 0);
     struct api_model model = {.point_count = 0};
     if (models && !json_is_array(models))
-        refuse(&reader, "models", "is not an array");
+        api_refuse(&reader, "models", "is not an array");
     else if (models && !item)
         reader.status =
             api_fail(error, API_NOT_FOUND, "the server lists no model");
     else if (models && !json_is_object(item))
-        refuse(&reader, "models", "has an item that is no object");
+        api_refuse(&reader, "models", "has an item that is no object");
     else if (models)
         read_model(&reader, item, &model);
     json_decref(root);
@@ -470,40 +319,41 @@ enum api_status api_model_list_read(const char *text, size_t bytes,
     return reader.status;
 }
 
-static void read_class(struct reader *reader, const json_t *object,
+static void read_class(struct api_reader *reader, const json_t *object,
                        struct api_class *class)
 {
     if (!json_is_object(object)) {
-        refuse(reader, "top", "has an item that is no object");
+        api_refuse(reader, "top", "has an item that is no object");
         return;
     }
-    class->index = (uint32_t)read_whole(reader, object, "index", true, 0,
-                                        API_LIMIT_LABELS - 1, 0);
-    read_string(reader, object, "label", true, true, class->label,
-                sizeof class->label);
+    class->index = (uint32_t)api_read_whole(reader, object, "index", true, 0,
+                                            API_LIMIT_LABELS - 1, 0);
+    api_read_string(reader, object, "label", true, true, class->label,
+                    sizeof class->label);
     class->probability =
-        read_real(reader, object, "probability", true, 0, 1.0001, 0);
+        api_read_real(reader, object, "probability", true, 0, 1.0001, 0);
 }
 
 enum api_status api_answer_read(const char *text, size_t bytes,
                                 struct api_answer *out, struct api_error *error)
 {
     json_t *root = NULL;
-    enum api_status status = parse(text, bytes, &root, error);
+    enum api_status status = api_parse_object(text, bytes, &root, error);
     if (status != API_OK)
         return status;
-    struct reader reader = {API_OK, error};
+    struct api_reader reader = {API_OK, error};
     struct api_answer answer = {.top_count = 0};
-    read_name(&reader, root, "model", answer.model, sizeof answer.model);
-    read_name(&reader, root, "version", answer.version, sizeof answer.version);
-    read_string(&reader, root, "point", true, false, answer.point,
-                sizeof answer.point);
-    json_t *top = member(&reader, root, "top", true);
+    api_read_name(&reader, root, "model", answer.model, sizeof answer.model);
+    api_read_name(&reader, root, "version", answer.version,
+                  sizeof answer.version);
+    api_read_string(&reader, root, "point", true, false, answer.point,
+                    sizeof answer.point);
+    json_t *top = api_member(&reader, root, "top", true);
     size_t count = json_array_size(top);
     if (top && !json_is_array(top))
-        refuse(&reader, "top", "is not an array");
+        api_refuse(&reader, "top", "is not an array");
     else if (count > API_LIMIT_TOP)
-        refuse(&reader, "top", "has too many items");
+        api_refuse(&reader, "top", "has too many items");
     for (size_t i = 0; reader.status == API_OK && i < count; i++)
         read_class(&reader, json_array_get(top, i), &answer.top[i]);
     answer.top_count = (uint32_t)count;
@@ -517,15 +367,16 @@ enum api_status api_problem_read(const char *text, size_t bytes,
                                  struct api_error *problem)
 {
     json_t *root = NULL;
-    if (parse(text, bytes, &root, NULL) != API_OK)
+    if (api_parse_object(text, bytes, &root, NULL) != API_OK)
         return API_UNPROCESSABLE;
-    struct reader reader = {API_OK, NULL};
+    struct api_reader reader = {API_OK, NULL};
     struct api_error read = {API_OK, ""};
     char type[200] = "";
-    read_string(&reader, root, "type", true, true, type, sizeof type);
-    read_string(&reader, root, "detail", false, true, read.text,
-                sizeof read.text);
-    uint64_t http = read_whole(&reader, root, "status", false, 100, 599, 500);
+    api_read_string(&reader, root, "type", true, true, type, sizeof type);
+    api_read_string(&reader, root, "detail", false, true, read.text,
+                    sizeof read.text);
+    uint64_t http =
+        api_read_whole(&reader, root, "status", false, 100, 599, 500);
     json_decref(root);
     if (reader.status != API_OK)
         return reader.status;
@@ -551,7 +402,7 @@ enum api_status api_settings_read(const char *text, size_t bytes,
                         API_LIMIT_JSON_BYTES);
     json_t *root = NULL;
     struct api_error why = {API_OK, ""};
-    if (parse(text, bytes, &root, &why) != API_OK)
+    if (api_parse_object(text, bytes, &root, &why) != API_OK)
         return api_fail(error, API_USAGE, "%s", why.text);
     enum api_status status = API_OK;
     const char *name;

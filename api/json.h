@@ -1,5 +1,4 @@
-/* The JSON documents that server and client exchange. The only file of api/
- * that knows jansson. */
+/* The JSON documents that server and client exchange. */
 #ifndef CLEAVE_API_JSON_H
 #define CLEAVE_API_JSON_H
 
@@ -13,7 +12,7 @@
 /* One class of an answer. */
 struct api_class {
     uint32_t index;
-    char label[96];      /* UTF-8, cut at a character boundary to fit */
+    char label[96]; /* UTF-8, cut at a character boundary to fit */
     double probability;
 };
 
@@ -48,13 +47,11 @@ enum api_status api_answer_read(const char *text, size_t bytes,
                                 struct api_error *error);
 char *api_model_write(const struct api_model *model);
 enum api_status api_model_read(const char *text, size_t bytes,
-                               struct api_model *out,
-                               struct api_error *error);
+                               struct api_model *out, struct api_error *error);
 
 /* GET /v1/models: {"models":[…]}, the server's default model first. Reading
  * takes that first one; API_NOT_FOUND if there is none. */
-char *api_model_list_write(const struct api_model *const *models,
-                           size_t count);
+char *api_model_list_write(const struct api_model *const *models, size_t count);
 enum api_status api_model_list_read(const char *text, size_t bytes,
                                     struct api_model *first,
                                     struct api_error *error);
@@ -69,8 +66,7 @@ void api_label_copy(char out[96], const char *label);
  * {"type","title","status","detail","error"[,"request_id"][,"model":{…}]}.
  * `model` (the current metadata, for 409) and `request_id` may be NULL. */
 char *api_problem_write(enum api_status status, const char *detail,
-                        const char *request_id,
-                        const struct api_model *model);
+                        const char *request_id, const struct api_model *model);
 
 /* Fills *problem from a problem document: status from its `type`, text from
  * `detail`. API_UNPROCESSABLE if it is none. */

@@ -15,6 +15,8 @@
 
 /* Documents */
 #define API_LIMIT_JSON_BYTES (64u << 10)      /* JSON sent by a client */
+#define API_LIMIT_INFER_JSON_BYTES (1u << 20) /* JSON of one OIP request */
+#define API_LIMIT_INFER_ID_BYTES 255u         /* its id */
 #define API_LIMIT_REPLY_BYTES (4u << 20)      /* JSON sent by a server */
 #define API_LIMIT_TOP 100u                    /* classes in one answer */
 #define API_LIMIT_POINTS 64u                  /* operating points of a model */

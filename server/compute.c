@@ -97,7 +97,8 @@ static enum api_status match(const struct srv_model *model,
 /* A device may hold the head of a version that is no longer the newest. */
 static void follow_version(struct srv_request *request, uint64_t fingerprint)
 {
-    if (request->model->info.fingerprint == fingerprint)
+    if (request->names_version ||
+        request->model->info.fingerprint == fingerprint)
         return;
     struct srv_model *other = srv_registry_take_print(
         request->app->registry, request->model->info.name, fingerprint);

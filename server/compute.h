@@ -25,7 +25,8 @@ enum api_status srv_compute_pixels(struct srv_request *request,
                                    struct api_error *error);
 
 /* A frame, through its point's tail. If it was made with another version of
- * the model that is served too, the request goes over to that one. */
+ * the model that is served too, the request goes over to that one, unless it
+ * names its version. */
 enum api_status srv_compute_frame(struct srv_request *request,
                                   const uint8_t *bytes, size_t count,
                                   struct api_error *error);

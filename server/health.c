@@ -27,9 +27,7 @@ void srv_healthz(struct srv_request *request)
     reply_text(request, "application/json", "{\"status\":\"ok\"}");
 }
 
-/* A bundle that is refused takes no model away, so it does not keep traffic
- * off; but whoever rolls out new models should see it. */
-void srv_readyz(struct srv_request *request)
+bool srv_reply_unless_ready(struct srv_request *request)
 {
     unsigned served, failed;
     srv_registry_count(request->app->registry, &served, &failed);
@@ -38,7 +36,16 @@ void srv_readyz(struct srv_request *request)
                           "the server is shutting down");
     else if (served == 0)
         srv_reply_problem(request, API_OVERLOADED, "no model is loaded");
-    else
+    return request->reply.code == 0;
+}
+
+/* A bundle that is refused takes no model away, so it does not keep traffic
+ * off; but whoever rolls out new models should see it. */
+void srv_readyz(struct srv_request *request)
+{
+    unsigned served, failed;
+    srv_registry_count(request->app->registry, &served, &failed);
+    if (srv_reply_unless_ready(request))
         reply_text(request, "application/json",
                    failed ? "{\"status\":\"ready\",\"bundles\":\"refused\"}"
                           : "{\"status\":\"ready\",\"bundles\":\"loaded\"}");

@@ -117,21 +117,26 @@ static void add_server_timing(struct srv_request *request)
     srv_reply_header(request, "Server-Timing", "%s", text);
 }
 
+bool srv_infer_expired(struct srv_request *request, int64_t deadline_us)
+{
+    if (srv_now_us() <= deadline_us)
+        return false;
+    srv_metrics_reject(request->app->metrics, SRV_REJECT_DEADLINE);
+    srv_reply_problem(request, API_DEADLINE,
+                      "the deadline passed before a worker was free");
+    return true;
+}
+
 static void run(struct srv_job *job, enum api_status verdict)
 {
     struct srv_request *request =
         (struct srv_request *)(void *)((char *)job -
                                        offsetof(struct srv_request, infer.job));
-    struct srv_metrics *metrics = request->app->metrics;
     request->infer.queue_us = srv_now_us() - job->queued_us;
-    if (verdict == API_DEADLINE) {
-        srv_metrics_reject(metrics, SRV_REJECT_DEADLINE);
-        srv_reply_problem(request, verdict,
-                          "the deadline passed before a worker was free");
-    } else if (verdict != API_OK) {
-        srv_metrics_reject(metrics, SRV_REJECT_DRAINING);
+    if (verdict == API_OVERLOADED) {
+        srv_metrics_reject(request->app->metrics, SRV_REJECT_DRAINING);
         srv_reply_problem(request, verdict, "the server is shutting down");
-    } else {
+    } else if (!srv_infer_expired(request, job->deadline_us)) {
         request->infer.answer(request);
     }
     srv_compute_end(request);

@@ -313,6 +313,27 @@ size_t srv_registry_take_all(struct srv_registry *registry,
     return count;
 }
 
+size_t srv_registry_index(struct srv_registry *registry,
+                          struct api_bundle_state bundles[API_LIMIT_MODELS])
+{
+    pthread_mutex_lock(&registry->lock);
+    for (size_t i = 0; i < registry->count; i++) {
+        const struct entry *entry = registry->entries[i];
+        struct api_bundle_state *state = &bundles[i];
+        snprintf(state->name, sizeof state->name, "%s", entry->file.name);
+        snprintf(state->version, sizeof state->version, "%s",
+                 entry->file.version);
+        state->is_served = entry->model != NULL;
+        snprintf(state->reason, sizeof state->reason, "%s",
+                 entry->reason[0]  ? entry->reason
+                 : entry->unloaded ? "unloaded on request"
+                                   : "");
+    }
+    size_t count = registry->count;
+    pthread_mutex_unlock(&registry->lock);
+    return count;
+}
+
 void srv_registry_count(struct srv_registry *registry, unsigned *served,
                         unsigned *failed)
 {

@@ -6,6 +6,7 @@
 #include <stddef.h>
 
 #include "api/limits.h"
+#include "api/oip.h"
 #include "api/status.h"
 #include "server/metrics.h"
 #include "server/model.h"
@@ -50,6 +51,10 @@ struct srv_model *srv_registry_take_print(struct srv_registry *registry,
  * first; returns how many. Thread-safe. */
 size_t srv_registry_take_all(struct srv_registry *registry,
                              struct srv_model *models[API_LIMIT_MODELS]);
+
+/* Describes every bundle; returns how many. Thread-safe. */
+size_t srv_registry_index(struct srv_registry *registry,
+                          struct api_bundle_state bundles[API_LIMIT_MODELS]);
 
 /* Bundles that are served, and those whose latest file was refused.
  * Thread-safe. */

@@ -38,6 +38,7 @@ struct srv_infer {
     struct srv_job job;
     void (*answer)(struct srv_request *request); /* once a worker is free */
     uint32_t top_count;
+    size_t json_bytes;               /* of the body; OIP only */
     int point;                       /* index of the operating point, or -1 */
     struct srv_workspace *workspace; /* borrowed from the model, or NULL */
     int64_t queue_us, decode_us, infer_us; /* -1: did not happen */
@@ -49,6 +50,7 @@ struct srv_request {
     const struct srv_route *route; /* NULL: no such path */
     const char *name;              /* {model} in the path, or NULL */
     size_t name_length;
+    bool names_version;      /* {version} in the path */
     struct srv_model *model; /* leased; NULL if the route needs none */
     char method[16];         /* cut if longer; no known one is */
     char id[65];             /* X-Request-Id */

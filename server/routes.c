@@ -22,6 +22,18 @@ static const char *const patterns[] = {
     "/v1/models/{model}/tail",
     "/v1/classify",
     "/v1/probe",
+    "/v2",
+    "/v2/health/live",
+    "/v2/health/ready",
+    "/v2/models/{model}",
+    "/v2/models/{model}/ready",
+    "/v2/models/{model}/infer",
+    "/v2/models/{model}/versions/{version}",
+    "/v2/models/{model}/versions/{version}/ready",
+    "/v2/models/{model}/versions/{version}/infer",
+    "/v2/repository/index",
+    "/v2/repository/models/{model}/load",
+    "/v2/repository/models/{model}/unload",
 };
 #define PATTERN_COUNT (sizeof patterns / sizeof patterns[0])
 
@@ -48,6 +60,25 @@ static const struct srv_route routes[] = {
     {"/v1/probe", "GET", NULL, srv_probe_send, 0, 0},
     {"/v1/probe", "POST", NULL, srv_probe_receive, API_LIMIT_PROBE_BYTES,
      SRV_NEEDS_LENGTH},
+    {"/v2", "GET", NULL, srv_oip_server, 0, 0},
+    {"/v2/health/live", "GET", NULL, srv_oip_live, 0, 0},
+    {"/v2/health/ready", "GET", NULL, srv_oip_ready, 0, 0},
+    {"/v2/models/{model}", "GET", NULL, srv_oip_model, DOCUMENT},
+    {"/v2/models/{model}/ready", "GET", NULL, srv_oip_model_ready, DOCUMENT},
+    {"/v2/models/{model}/infer", "POST", srv_oip_infer_begin, srv_oip_infer,
+     API_LIMIT_JPEG_BYTES, INFERENCE},
+    {"/v2/models/{model}/versions/{version}", "GET", NULL, srv_oip_model,
+     DOCUMENT},
+    {"/v2/models/{model}/versions/{version}/ready", "GET", NULL,
+     srv_oip_model_ready, DOCUMENT},
+    {"/v2/models/{model}/versions/{version}/infer", "POST", srv_oip_infer_begin,
+     srv_oip_infer, API_LIMIT_JPEG_BYTES, INFERENCE},
+    {"/v2/repository/index", "POST", NULL, srv_oip_index, API_LIMIT_JSON_BYTES,
+     SRV_KEEP_BODY},
+    {"/v2/repository/models/{model}/load", "POST", srv_oip_control_begin,
+     srv_oip_load, API_LIMIT_JSON_BYTES, SRV_KEEP_BODY | SRV_WAITS},
+    {"/v2/repository/models/{model}/unload", "POST", srv_oip_control_begin,
+     srv_oip_unload, API_LIMIT_JSON_BYTES, SRV_KEEP_BODY | SRV_WAITS},
 };
 #define ROUTE_COUNT (sizeof routes / sizeof routes[0])
 
@@ -119,6 +150,7 @@ static void find(struct srv_request *request)
     }
     request->name = segments.name;
     request->name_length = segments.name_length;
+    request->names_version = segments.version != NULL;
     if (!(request->route->flags & SRV_MODEL))
         return;
     request->model = srv_registry_take(request->app->registry, segments.name,

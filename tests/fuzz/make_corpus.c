@@ -225,6 +225,49 @@ static void make_streams(void)
     save("mjpeg", "one", -1, row + 37, 15);
 }
 
+/* Requests as Triton's client writes them. */
+static void make_requests(void)
+{
+    static const struct {
+        const char *name, *json, *binary;
+        size_t binary_bytes;
+    } rows[] = {
+        {"json",
+         "{\"id\":\"7\",\"parameters\":{\"timeout\":1000},\"inputs\":[{"
+         "\"name\":"
+         "\"image\",\"shape\":[1,2,1,3],\"datatype\":\"UINT8\",\"data\":[[[1,2,"
+         "3]],"
+         "[[4,5,255]]]}],\"outputs\":[{\"name\":\"probabilities\","
+         "\"parameters\":{"
+         "\"classification\":2}}]}",
+         "", 0},
+        {"base64",
+         "{\"inputs\":[{\"name\":\"jpeg\",\"shape\":[1],\"datatype\":\"BYTES\","
+         "\"data\":[\"/9j/4A==\"]}]}",
+         "", 0},
+        {"bytes",
+         "{\"parameters\":{\"binary_data_output\":true},\"inputs\":[{\"name\":"
+         "\"jpeg\",\"shape\":[1],\"datatype\":\"BYTES\",\"parameters\":{"
+         "\"binary_data_size\":7}}]}",
+         "\3\0\0\0abc", 7},
+        {"floats",
+         "{\"inputs\":[{\"name\":\"image\",\"shape\":[2],\"datatype\":\"FP32\","
+         "\"parameters\":{\"binary_data_size\":8}}],\"outputs\":[{\"name\":"
+         "\"probabilities\",\"parameters\":{\"binary_data\":true}}]}",
+         "\0\0\x80\x3f\0\0\0\0", 8},
+        {"index", "{\"ready\":true,\"parameters\":{\"config\":\"{}\"}}", "", 0},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        char bytes[1000];
+        size_t length = strlen(rows[i].json);
+        bytes[0] = (char)(length & 255);
+        bytes[1] = (char)(length >> 8);
+        memcpy(bytes + 2, rows[i].json, length);
+        memcpy(bytes + 2 + length, rows[i].binary, rows[i].binary_bytes);
+        save("oip", rows[i].name, -1, bytes, 2 + length + rows[i].binary_bytes);
+    }
+}
+
 int main(int count, char **arguments)
 {
     if (count != 2) {
@@ -240,6 +283,7 @@ int main(int count, char **arguments)
     make_latents_and_frames(bundle);
     make_documents();
     make_streams();
+    make_requests();
     nn_bundle_close(&bundle);
     return EXIT_SUCCESS;
 }
