@@ -29,6 +29,8 @@ static const struct row rows[API_STATUS_COUNT] = {
     [API_UNPROCESSABLE] = {"unprocessable", "Contents cannot be processed", 422,
                            1},
     [API_OVERLOADED] = {"overloaded", "Server busy or draining", 503, 1},
+    [API_QUOTA] = {"quota", "Too many requests from this client", 429, 1},
+    [API_ABANDONED] = {"abandoned", "Client went away", 499, 1},
     [API_DEADLINE] = {"deadline", "Deadline exceeded", 504, 1},
     [API_INTERNAL] = {"internal", "Internal error", 500, 1},
     [API_NO_MEMORY] = {"no-memory", "Out of memory", 500, 1},

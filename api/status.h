@@ -19,6 +19,8 @@ enum api_status {
     API_UNSUPPORTED_MEDIA,  /* neither the right type nor convertible to it */
     API_UNPROCESSABLE,      /* right type, broken contents */
     API_OVERLOADED,         /* queue full, or draining: try again later */
+    API_QUOTA,              /* this client has too much waiting: later */
+    API_ABANDONED,          /* the client went away before the answer */
     API_DEADLINE,           /* time ran out before an answer */
     API_INTERNAL,           /* a defect, or the machine failed us */
     API_NO_MEMORY,          /* an allocation failed */

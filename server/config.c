@@ -51,6 +51,8 @@ static const struct option options[] = {
      "inference threads"},
     {"queue", NUMBER_MEMBER(queue, 1, 65536), "64", "N",
      "requests that may wait for a worker"},
+    {"client-queue", NUMBER_MEMBER(client_queue, 0, 65536), "0", "N",
+     "of them, requests of one client address; 0 for no such limit"},
     {"http-threads", NUMBER_MEMBER(http_threads, 1, 64), "2", "N",
      "threads that read and write the network"},
     {"connections", NUMBER_MEMBER(connections, 16, 1000000), "1024", "N",

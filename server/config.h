@@ -18,6 +18,7 @@ struct srv_config {
     char port_file[1024];    /* gets the port's number; "" for none */
     unsigned workers;
     unsigned queue;
+    unsigned client_queue; /* of one client; 0: as many as `queue` */
     unsigned http_threads;
     unsigned connections;
     unsigned max_body_bytes;

@@ -12,6 +12,7 @@
 #include <strings.h>
 #include <unistd.h>
 
+#include "server/client_of.h"
 #include "server/linger.h"
 #include "server/log.h"
 #include "server/model.h"
@@ -94,6 +95,17 @@ static void on_connection(void *context, struct MHD_Connection *connection,
     }
 }
 
+static void identify_client(struct exchange *exchange)
+{
+    const union MHD_ConnectionInfo *info = MHD_get_connection_info(
+        exchange->connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+    if (info && info->client_addr)
+        exchange->request->infer.job.client = srv_client_key(info->client_addr);
+    info = MHD_get_connection_info(exchange->connection,
+                                   MHD_CONNECTION_INFO_CONNECTION_FD);
+    exchange->request->socket = info ? info->connect_fd : -1;
+}
+
 /* First line of a request. Routing uses this raw target: the library decodes
  * %00 and %2F in its own copy, which would make other paths of some. */
 static void *on_target(void *context, const char *target,
@@ -112,6 +124,7 @@ static void *on_target(void *context, const char *target,
     exchange->connection = connection;
     exchange->entry = entry_of(connection);
     exchange->request->exchange = exchange;
+    identify_client(exchange);
     srv_reaper_arm(exchange->entry, request_deadline(http));
     exchange->accepted = !srv_app_is_draining(http->app);
     atomic_fetch_add(&http->active, 1);

@@ -10,6 +10,7 @@
 #include "api/json.h"
 #include "api/limits.h"
 #include "server/app.h"
+#include "server/client_of.h"
 #include "server/compute.h"
 #include "server/handlers.h"
 #include "server/model.h"
@@ -29,7 +30,7 @@ void srv_infer_begin(struct srv_request *request)
 {
     struct srv_app *app = request->app;
     struct api_error error;
-    uint32_t deadline_ms = 0;
+    uint32_t deadline_ms = 0, timeout_ms = 0;
     enum api_status status =
         srv_request_number(request, "top", 1, API_LIMIT_TOP, DEFAULT_TOP,
                            &request->infer.top_count, &error);
@@ -37,10 +38,16 @@ void srv_infer_begin(struct srv_request *request)
         status =
             srv_request_number(request, "deadline_ms", 1, 3600000,
                                app->config->deadline_ms, &deadline_ms, &error);
+    if (status == API_OK)
+        status = srv_request_header_number(request, "X-Request-Timeout-Ms", 1,
+                                           3600000, app->config->deadline_ms,
+                                           &timeout_ms, &error);
     if (status != API_OK) {
         srv_reply_problem(request, status, error.text);
         return;
     }
+    if (deadline_ms > timeout_ms)
+        deadline_ms = timeout_ms;
     if (deadline_ms > app->config->deadline_ms)
         deadline_ms = app->config->deadline_ms;
     /* Relative until the body is in; srv_infer_submit makes it absolute. */
@@ -136,6 +143,9 @@ static void run(struct srv_job *job, enum api_status verdict)
     if (verdict == API_OVERLOADED) {
         srv_metrics_reject(request->app->metrics, SRV_REJECT_DRAINING);
         srv_reply_problem(request, verdict, "the server is shutting down");
+    } else if (srv_client_is_gone(request->socket)) {
+        srv_metrics_reject(request->app->metrics, SRV_REJECT_ABANDONED);
+        srv_reply_problem(request, API_ABANDONED, "the client went away");
     } else if (!srv_infer_expired(request, job->deadline_us)) {
         request->infer.answer(request);
     }
@@ -152,12 +162,19 @@ void srv_infer_submit(struct srv_request *request,
     job->run = run;
     job->deadline_us += request->received_us;
     request->infer.answer = answer;
-    if (srv_queue_submit(app->queue, job) == API_OK)
+    enum api_status status = srv_queue_submit(app->queue, job);
+    if (status == API_OK)
         return;
-    srv_metrics_reject(app->metrics, srv_app_is_draining(app)
-                                         ? SRV_REJECT_DRAINING
-                                         : SRV_REJECT_QUEUE_FULL);
-    srv_reply_problem(request, API_OVERLOADED, "the queue is full");
+    if (status == API_QUOTA) {
+        srv_metrics_reject(app->metrics, SRV_REJECT_QUOTA);
+        srv_reply_problem(request, status,
+                          "too many requests of this client are waiting");
+    } else {
+        srv_metrics_reject(app->metrics, srv_app_is_draining(app)
+                                             ? SRV_REJECT_DRAINING
+                                             : SRV_REJECT_QUEUE_FULL);
+        srv_reply_problem(request, status, "the queue is full");
+    }
     srv_request_resume(request);
 }
 

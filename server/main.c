@@ -79,8 +79,8 @@ static enum api_status serve_models(struct srv_app *app,
     enum api_status status =
         srv_listener_open(config->host, config->port, &listening, &port, error);
     if (status == API_OK)
-        status =
-            srv_queue_open(config->queue, config->workers, &app->queue, error);
+        status = srv_queue_open(config->queue, config->client_queue,
+                                config->workers, &app->queue, error);
     if (status == API_OK)
         status = srv_loader_open(app->registry, &app->loader, error);
     if (status == API_OK)

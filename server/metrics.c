@@ -13,15 +13,14 @@
 #include "server/process.h"
 
 /* What this server answers; anything else counts as 500. */
-static const int codes[] = {200, 304, 400, 404, 405, 409, 411,
-                            413, 415, 422, 500, 501, 503, 504};
+static const int codes[] = {200, 304, 400, 404, 405, 409, 411, 413,
+                            415, 422, 429, 499, 500, 501, 503, 504};
 #define CODE_COUNT (sizeof codes / sizeof codes[0])
 
 static const char *const reject_names[SRV_REJECT_COUNT] = {
-    [SRV_REJECT_QUEUE_FULL] = "queue_full",
-    [SRV_REJECT_DRAINING] = "draining",
-    [SRV_REJECT_DEADLINE] = "deadline",
-    [SRV_REJECT_MEMORY] = "memory",
+    [SRV_REJECT_QUEUE_FULL] = "queue_full", [SRV_REJECT_DRAINING] = "draining",
+    [SRV_REJECT_DEADLINE] = "deadline",     [SRV_REJECT_QUOTA] = "quota",
+    [SRV_REJECT_ABANDONED] = "abandoned",   [SRV_REJECT_MEMORY] = "memory",
 };
 
 /* Upper bounds of the histograms: seconds in microseconds, and bytes. */

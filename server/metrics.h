@@ -18,8 +18,10 @@ struct srv_series;
 enum srv_reject {
     SRV_REJECT_QUEUE_FULL,
     SRV_REJECT_DRAINING,
-    SRV_REJECT_DEADLINE, /* expired while waiting */
-    SRV_REJECT_MEMORY,   /* request bodies hold all they may */
+    SRV_REJECT_DEADLINE,  /* expired while waiting */
+    SRV_REJECT_QUOTA,     /* its client has enough waiting */
+    SRV_REJECT_ABANDONED, /* its client went away while it waited */
+    SRV_REJECT_MEMORY,    /* request bodies hold all they may */
     SRV_REJECT_COUNT
 };
 

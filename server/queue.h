@@ -1,4 +1,6 @@
-/* A bounded queue of jobs and the worker threads that run them. */
+/* A bounded queue of jobs and the worker threads that run them. Clients take
+ * turns: while several have jobs waiting, each gets one run before any gets
+ * another; one client's jobs run in order. */
 #ifndef CLEAVE_SERVER_QUEUE_H
 #define CLEAVE_SERVER_QUEUE_H
 
@@ -15,6 +17,7 @@ struct srv_job {
     struct srv_job *next; /* the queue's */
     int64_t queued_us;    /* set by the queue, by srv_now_us */
     int64_t deadline_us;  /* by srv_now_us; not begun after it */
+    uint64_t client;      /* whose turn it takes; see client_of.h */
     /* The work is done only if the verdict is API_OK; else it is API_DEADLINE
      * (expired while waiting) or API_OVERLOADED (abandoned because the server
      * stops). */
@@ -22,13 +25,14 @@ struct srv_job {
 };
 
 /* Starts `workers` threads (at least 1) for at most `capacity` waiting jobs
- * (at least 1). */
-enum api_status srv_queue_open(unsigned capacity, unsigned workers,
-                               struct srv_queue **queue,
+ * (at least 1), of which `client_capacity` are of one client (0: all). */
+enum api_status srv_queue_open(unsigned capacity, unsigned client_capacity,
+                               unsigned workers, struct srv_queue **queue,
                                struct api_error *error);
 
 /* Appends a job; never blocks. API_OVERLOADED if `capacity` jobs wait or the
- * queue is abandoned. Thread-safe. */
+ * queue is abandoned, API_QUOTA if its client has too many waiting.
+ * Thread-safe. */
 enum api_status srv_queue_submit(struct srv_queue *queue, struct srv_job *job);
 
 /* Jobs that wait, and jobs that run. Thread-safe; may be old when read. */

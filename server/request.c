@@ -108,6 +108,23 @@ int srv_request_query(const struct srv_request *request, const char *name,
     return 0;
 }
 
+/* A whole number in [least, most]; `kind` and `name` say where it stood. */
+static enum api_status read_number(const char *text, const char *kind,
+                                   const char *name, uint32_t least,
+                                   uint32_t most, uint32_t *number,
+                                   struct api_error *error)
+{
+    size_t digits = strspn(text, "0123456789");
+    bool good = digits > 0 && digits < 16 && text[digits] == '\0';
+    unsigned long long value = good ? strtoull(text, NULL, 10) : 0;
+    if (!good || value < least || value > most)
+        return api_fail(error, API_BAD_REQUEST,
+                        "%s %s takes a whole number from %u to %u", kind, name,
+                        (unsigned)least, (unsigned)most);
+    *number = (uint32_t)value;
+    return API_OK;
+}
+
 enum api_status srv_request_number(const struct srv_request *request,
                                    const char *name, uint32_t least,
                                    uint32_t most, uint32_t absent,
@@ -119,19 +136,22 @@ enum api_status srv_request_number(const struct srv_request *request,
         *number = absent;
         return API_OK;
     }
-    size_t digits = found > 0 ? strspn(text, "0123456789") : 0;
-    unsigned long long value = 0;
-    if (digits > 0 && text[digits] == '\0')
-        value = strtoull(text, NULL, 10); /* 15 digits at most: no overflow */
-    else
-        digits = 0;
-    if (digits == 0 || value < least || value > most)
-        return api_fail(error, API_BAD_REQUEST,
-                        "query parameter %s takes a whole number from %u to "
-                        "%u",
-                        name, (unsigned)least, (unsigned)most);
-    *number = (uint32_t)value;
-    return API_OK;
+    return read_number(found > 0 ? text : "", "query parameter", name, least,
+                       most, number, error);
+}
+
+enum api_status srv_request_header_number(const struct srv_request *request,
+                                          const char *name, uint32_t least,
+                                          uint32_t most, uint32_t absent,
+                                          uint32_t *number,
+                                          struct api_error *error)
+{
+    const char *text = srv_request_header(request, name);
+    if (!text) {
+        *number = absent;
+        return API_OK;
+    }
+    return read_number(text, "header", name, least, most, number, error);
 }
 
 static void set_body(struct srv_request *request, int code,
@@ -181,7 +201,7 @@ void srv_reply_problem(struct srv_request *request, enum api_status status,
     else
         set_body(request, 500, media_type, last_resort, sizeof last_resort - 1,
                  false);
-    if (status == API_OVERLOADED)
+    if (status == API_OVERLOADED || status == API_QUOTA)
         srv_reply_header(request, "Retry-After", "%d",
                          srv_app_is_draining(request->app) ? 5 : 1);
 }

@@ -56,6 +56,7 @@ struct srv_request {
     char id[65];             /* X-Request-Id */
     char *path;              /* as received, percent signs and all */
     char *query;             /* after the '?', or "" */
+    int socket;              /* to look whether the client is there */
     bool has_length;         /* Content-Length was given */
     uint64_t length;         /* its value */
     uint64_t body_limit;     /* bytes; set by the router */
@@ -95,6 +96,13 @@ enum api_status srv_request_number(const struct srv_request *request,
                                    uint32_t most, uint32_t absent,
                                    uint32_t *number, struct api_error *error);
 
+/* The same from a request header. Only from HTTP threads. */
+enum api_status srv_request_header_number(const struct srv_request *request,
+                                          const char *name, uint32_t least,
+                                          uint32_t most, uint32_t absent,
+                                          uint32_t *number,
+                                          struct api_error *error);
+
 /* Replies 200 with `body`, which lives as long as the server or as the
  * request's model. */
 void srv_reply_static(struct srv_request *request, const char *media_type,
@@ -104,8 +112,8 @@ void srv_reply_static(struct srv_request *request, const char *media_type,
 void srv_reply_owned(struct srv_request *request, int code,
                      const char *media_type, void *body, size_t body_bytes);
 
-/* Replies with an RFC 9457 problem. API_OVERLOADED gets Retry-After, and
- * API_MODEL_MISMATCH the model's metadata. */
+/* Replies with an RFC 9457 problem. API_OVERLOADED and API_QUOTA get
+ * Retry-After, API_MODEL_MISMATCH the model's metadata. */
 void srv_reply_problem(struct srv_request *request, enum api_status status,
                        const char *detail);
 

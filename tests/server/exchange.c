@@ -149,7 +149,7 @@ void exchange_assert_problem(const struct exchange *exchange,
     ck_assert_str_eq(json_string_value(json_object_get(root, "request_id")),
                      id);
     json_decref(root);
-    if (status == API_OVERLOADED) {
+    if (status == API_OVERLOADED || status == API_QUOTA) {
         exchange_header(exchange, "Retry-After", value, sizeof value);
         ck_assert_int_ge(strtol(value, NULL, 10), 1);
     }

@@ -140,6 +140,96 @@ START_TEST(what_waits_too_long_is_dropped)
 }
 END_TEST
 
+/* Sends a photo that is none on a connection of its own, while the only worker
+ * is busy; returns that connection. */
+static int queue_behind(struct errand blockers[2], const char *header)
+{
+    char text[300];
+    begin(&blockers[0], "/v1/classify");
+    begin(&blockers[1], "/v1/classify");
+    while (!atomic_load(&errands_ended) &&
+           exchange_metric(&server, running) < 1)
+        continue;
+    int raw = raw_connect(&server);
+    snprintf(text, sizeof text,
+             "POST /v1/classify HTTP/1.1\r\nHost: x\r\n%s"
+             "Content-Type: image/jpeg\r\nContent-Length: 1\r\n\r\nx",
+             header);
+    raw_send_text(raw, text);
+    return raw;
+}
+
+static void end_blockers(struct errand blockers[2])
+{
+    finish(&blockers[0], API_OVERLOADED);
+    finish(&blockers[1], API_OVERLOADED);
+    atomic_store(&errands_ended, 0);
+}
+
+START_TEST(a_header_sets_the_deadline)
+{
+    static struct errand blockers[2];
+    char reply[1000];
+    int code;
+    server_start(&server,
+                 (const char *const[]){"--workers", "1", "--deadline-ms",
+                                       "100000", NULL});
+    do {
+        int raw = queue_behind(blockers, "X-Request-Timeout-Ms: 1\r\n");
+        code = raw_reply(raw, reply, sizeof reply);
+        ck_assert(code == 504 || code == 422);
+        close(raw);
+        end_blockers(blockers);
+    } while (code != 504);
+    int raw = raw_connect(&server);
+    raw_send_text(raw, "POST /v1/classify HTTP/1.1\r\nHost: x\r\n"
+                       "X-Request-Timeout-Ms: 0\r\nContent-Length: 1\r\n\r\nx");
+    ck_assert_int_eq(raw_reply(raw, reply, sizeof reply), 400);
+    ck_assert_ptr_nonnull(strstr(reply, "X-Request-Timeout-Ms"));
+    close(raw);
+    ck_assert_int_eq(server_end(&server, SIGTERM), 0);
+}
+END_TEST
+
+START_TEST(nothing_is_computed_for_who_went_away)
+{
+    static struct errand blockers[2];
+    static const char abandoned[] =
+        "cleave_rejected_total{reason=\"abandoned\"}";
+    server_start(&server,
+                 (const char *const[]){"--workers", "1", "--deadline-ms",
+                                       "100000", NULL});
+    while (exchange_metric(&server, abandoned) == 0) {
+        int raw = queue_behind(blockers, "");
+        close(raw);
+        end_blockers(blockers);
+    }
+    ck_assert_int_eq(server_end(&server, SIGTERM), 0);
+}
+END_TEST
+
+START_TEST(one_client_may_only_queue_so_much)
+{
+    enum { COUNT = 6 };
+    static struct errand errands[COUNT];
+    unsigned refused = 0;
+    server_start(&server,
+                 (const char *const[]){"--workers", "1", "--client-queue", "1",
+                                       "--deadline-ms", "100000", NULL});
+    while (refused == 0) {
+        for (int i = 0; i < COUNT; i++)
+            begin(&errands[i], "/v1/classify");
+        for (int i = 0; i < COUNT; i++)
+            refused += finish(&errands[i], API_QUOTA) == 429;
+    }
+    atomic_store(&errands_ended, 0);
+    ck_assert_double_eq(
+        exchange_metric(&server, "cleave_rejected_total{reason=\"quota\"}"),
+        refused);
+    ck_assert_int_eq(server_end(&server, SIGTERM), 0);
+}
+END_TEST
+
 START_TEST(a_short_drain_refuses_what_waits)
 {
     enum { COUNT = 6 };
@@ -346,6 +436,9 @@ Suite *make_suite(void)
     tcase_add_unchecked_fixture(tests, prepare, clean);
     tcase_add_test(tests, a_full_queue_refuses_and_health_answers);
     tcase_add_loop_test(tests, what_waits_too_long_is_dropped, 0, 2);
+    tcase_add_test(tests, a_header_sets_the_deadline);
+    tcase_add_test(tests, nothing_is_computed_for_who_went_away);
+    tcase_add_test(tests, one_client_may_only_queue_so_much);
     tcase_add_test(tests, a_short_drain_refuses_what_waits);
     tcase_add_test(tests, accepted_requests_survive_the_end);
     tcase_add_test(tests, a_second_signal_ends_the_patience);

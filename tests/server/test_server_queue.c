@@ -76,10 +76,14 @@ static void prepare(struct task *task, bool waits_at_gate)
     task->job.deadline_us = srv_now_us() + INT64_C(3600000000);
 }
 
+static unsigned client_capacity;
+
 static struct srv_queue *open_queue(unsigned capacity, unsigned workers)
 {
     struct srv_queue *queue = NULL;
-    ck_assert_int_eq(srv_queue_open(capacity, workers, &queue, NULL), API_OK);
+    ck_assert_int_eq(
+        srv_queue_open(capacity, client_capacity, workers, &queue, NULL),
+        API_OK);
     return queue;
 }
 
@@ -127,6 +131,56 @@ START_TEST(a_full_queue_refuses)
     for (int i = 0; i < 4; i++)
         ck_assert_uint_eq(atomic_load(&tasks[i].runs), 1);
     ck_assert_uint_eq(atomic_load(&tasks[4].runs), 0);
+}
+END_TEST
+
+START_TEST(clients_take_turns)
+{
+    /* Clients by the order in which their jobs came, and ran. */
+    static const char came[] = "aaaabbac", ran[] = "abcabaaa";
+    enum { COUNT = 8 };
+    static struct task blocker, tasks[COUNT];
+    struct srv_queue *queue = open_queue(COUNT, 1);
+    prepare(&blocker, true);
+    ck_assert_int_eq(srv_queue_submit(queue, &blocker.job), API_OK);
+    gate_wait_inside(1);
+    for (int i = 0; i < COUNT; i++) {
+        prepare(&tasks[i], false);
+        tasks[i].job.client = (uint64_t)came[i] << 40;
+        ck_assert_int_eq(srv_queue_submit(queue, &tasks[i].job), API_OK);
+    }
+    ck_assert_uint_eq(srv_queue_depth(queue), COUNT);
+    gate_open();
+    srv_queue_close(&queue);
+    unsigned last_turn[256] = {0};
+    for (int i = 0; i < COUNT; i++) {
+        ck_assert_int_eq(ran[tasks[i].turn - 2], came[i]);
+        ck_assert_uint_gt(tasks[i].turn, last_turn[(int)came[i]]);
+        last_turn[(int)came[i]] = tasks[i].turn;
+    }
+}
+END_TEST
+
+START_TEST(one_client_cannot_fill_the_queue)
+{
+    static struct task blocker, tasks[6];
+    static const char clients[] = "aaabba";
+    client_capacity = 2;
+    struct srv_queue *queue = open_queue(4, 1);
+    prepare(&blocker, true);
+    ck_assert_int_eq(srv_queue_submit(queue, &blocker.job), API_OK);
+    gate_wait_inside(1);
+    for (int i = 0; i < 6; i++) {
+        prepare(&tasks[i], false);
+        tasks[i].job.client = (uint64_t)clients[i];
+        ck_assert_int_eq(srv_queue_submit(queue, &tasks[i].job),
+                         i == 2   ? API_QUOTA
+                         : i == 5 ? API_OVERLOADED
+                                  : API_OK);
+    }
+    gate_open();
+    srv_queue_close(&queue);
+    client_capacity = 0;
 }
 END_TEST
 
@@ -220,6 +274,8 @@ Suite *make_suite(void)
     TCase *cases = tcase_create("queue");
     tcase_add_test(cases, jobs_run_once_in_order);
     tcase_add_test(cases, a_full_queue_refuses);
+    tcase_add_test(cases, clients_take_turns);
+    tcase_add_test(cases, one_client_cannot_fill_the_queue);
     tcase_add_test(cases, expired_jobs_are_told_so);
     tcase_add_test(cases, abandoning_hands_back_what_waits);
     tcase_add_test(cases, many_threads_lose_nothing);
