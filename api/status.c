@@ -16,6 +16,8 @@ struct row {
 static const struct row rows[API_STATUS_COUNT] = {
     [API_OK] = {"ok", "Success", 200, 0},
     [API_BAD_REQUEST] = {"bad-request", "Malformed request", 400, 1},
+    [API_UNAUTHENTICATED] = {"unauthenticated", "Credentials required", 401, 1},
+    [API_FORBIDDEN] = {"forbidden", "Not allowed to this client", 403, 1},
     [API_NOT_FOUND] = {"not-found", "No such resource", 404, 1},
     [API_METHOD_NOT_ALLOWED] = {"method-not-allowed",
                                 "Method not allowed on this path", 405, 1},

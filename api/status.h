@@ -11,6 +11,8 @@ extern "C" {
 enum api_status {
     API_OK = 0,
     API_BAD_REQUEST,        /* malformed request: framing, query, JSON */
+    API_UNAUTHENTICATED,    /* no credentials, or none that are known */
+    API_FORBIDDEN,          /* the credentials do not reach that far */
     API_NOT_FOUND,          /* no such path, model, point or file */
     API_METHOD_NOT_ALLOWED, /* path exists, method does not */
     API_MODEL_MISMATCH,     /* frame made with another model version */

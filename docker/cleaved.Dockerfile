@@ -3,7 +3,7 @@
 FROM debian:12-slim AS build
 RUN apt-get update && apt-get install -y --no-install-recommends \
     gcc libc6-dev cmake ninja-build pkg-config libmicrohttpd-dev \
-    libcurl4-openssl-dev libjansson-dev libzstd-dev libjpeg-dev
+    libgnutls28-dev libcurl4-openssl-dev libjansson-dev libzstd-dev libjpeg-dev
 COPY . /src
 WORKDIR /src
 RUN cmake --preset release -DBUILD_TESTING=OFF -DCMAKE_INSTALL_PREFIX=/usr \
@@ -12,7 +12,7 @@ RUN cmake --preset release -DBUILD_TESTING=OFF -DCMAKE_INSTALL_PREFIX=/usr \
 
 FROM debian:12-slim
 RUN apt-get update && apt-get install -y --no-install-recommends \
-    libmicrohttpd12 libjansson4 libzstd1 libjpeg62-turbo \
+    libmicrohttpd12 libgnutls30 libjansson4 libzstd1 libjpeg62-turbo \
     && rm -rf /var/lib/apt/lists/*
 COPY --from=build /out/usr/bin/cleaved /usr/bin/cleaved
 COPY --from=build /out/usr/share/cleave /usr/share/cleave

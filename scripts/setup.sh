@@ -2,7 +2,7 @@
 # Sourced, not run. Everything it says goes to stderr.
 
 # What a build needs. jq, curl and ca-certificates serve the scripts.
-BUILD_PACKAGES=(gcc libc6-dev cmake ninja-build pkg-config libmicrohttpd-dev
+BUILD_PACKAGES=(gcc libc6-dev cmake ninja-build pkg-config libmicrohttpd-dev libgnutls28-dev
     libcurl4-openssl-dev libjansson-dev libzstd-dev libjpeg-dev jq curl
     ca-certificates)
 

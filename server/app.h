@@ -5,14 +5,19 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 
+#include "server/auth.h"
 #include "server/config.h"
 #include "server/loader.h"
 #include "server/metrics.h"
 #include "server/queue.h"
 #include "server/registry.h"
 
+struct srv_tls;
+
 struct srv_app {
     const struct srv_config *config;
+    struct srv_auth *auth; /* NULL without a token file */
+    struct srv_tls *tls;   /* NULL: plain HTTP */
     struct srv_registry *registry;
     struct srv_queue *queue; /* of inference */
     struct srv_loader *loader;

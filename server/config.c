@@ -68,6 +68,12 @@ static const struct option options[] = {
      "longest wait for a worker"},
     {"drain-ms", NUMBER_MEMBER(drain_ms, 0, 3600000), "10000", "N",
      "time to finish accepted requests after SIGTERM"},
+    {"tokens", TEXT_MEMBER(tokens), "", "PATH",
+     "demand bearer tokens, listed in this file"},
+    {"tls-cert", TEXT_MEMBER(tls_cert), "", "PATH",
+     "speak TLS with this certificate and its chain (PEM)"},
+    {"tls-key", TEXT_MEMBER(tls_key), "", "PATH",
+     "the certificate's private key (PEM)"},
     {"log-level", LEVEL, MEMBER(log_level), 0, 0, 0, "info", "LEVEL",
      "error, warn, info or debug"},
     {"port-file", TEXT_MEMBER(port_file), "", "PATH",
@@ -349,6 +355,9 @@ enum api_status srv_config_read(int argc, char **argv, char **environment,
     }
     source = "settings";
     status = split_listen(&reading.config, &why);
+    if (status == API_OK &&
+        !reading.config.tls_cert[0] != !reading.config.tls_key[0])
+        status = api_fail(&why, API_USAGE, "tls_cert and tls_key go together");
 out:
     if (status != API_OK)
         return api_fail(error, status, "%.80s: %s", source, why.text);

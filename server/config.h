@@ -15,7 +15,10 @@ struct srv_config {
     char default_model[64];
     unsigned models_poll_ms; /* 0: never */
     unsigned model_control;  /* 1: clients may load and unload */
-    char port_file[1024];    /* gets the port's number; "" for none */
+    char tokens[1024];       /* path of the token file; "" for none */
+    char tls_cert[1024];     /* PEM files; both, or "" for plain HTTP */
+    char tls_key[1024];
+    char port_file[1024]; /* gets the port's number; "" for none */
     unsigned workers;
     unsigned queue;
     unsigned client_queue; /* of one client; 0: as many as `queue` */

@@ -20,6 +20,7 @@
 #include "server/reaper.h"
 #include "server/request.h"
 #include "server/routes.h"
+#include "server/tls.h"
 
 /* Buffer for one connection's headers, and window onto its body. */
 #define CONNECTION_BYTES ((size_t)32 << 10)
@@ -266,6 +267,8 @@ static void observe(const struct exchange *exchange)
     srv_log_text(&line, "request_id", request->id);
     srv_log_text(&line, "method", request->method);
     srv_log_text(&line, "path", request->path);
+    if (request->client[0])
+        srv_log_text(&line, "client", request->client);
     srv_log_number(&line, "status", code);
     if (infer->point >= 0)
         srv_log_text(&line, "point",
@@ -488,8 +491,15 @@ static uint64_t random_seed(void)
 static struct MHD_Daemon *start(struct srv_http *http, int listening)
 {
     const struct srv_config *config = http->app->config;
-    const unsigned flags =
-        MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME;
+    const unsigned flags = MHD_USE_EPOLL_INTERNAL_THREAD |
+                           MHD_ALLOW_SUSPEND_RESUME |
+                           (http->app->tls ? MHD_USE_TLS : 0);
+    const struct MHD_OptionItem tls[] = {
+        {MHD_OPTION_HTTPS_CERT_CALLBACK2, 0,
+         (void *)(uintptr_t)srv_tls_retrieve},
+        {MHD_OPTION_HTTPS_PRIORITIES, 0, (void *)(uintptr_t)SRV_TLS_PRIORITIES},
+        {MHD_OPTION_END, 0, NULL}};
+    const struct MHD_OptionItem *more = http->app->tls ? tls : tls + 2;
     /* A pool of one is a contradiction to the library: 0 is one thread. */
     unsigned pool = config->http_threads > 1 ? config->http_threads : 0;
     return MHD_start_daemon(
@@ -499,7 +509,8 @@ static struct MHD_Daemon *start(struct srv_http *http, int listening)
         MHD_OPTION_CONNECTION_MEMORY_LIMIT, CONNECTION_BYTES,
         MHD_OPTION_URI_LOG_CALLBACK, on_target, http,
         MHD_OPTION_NOTIFY_COMPLETED, on_completed, http,
-        MHD_OPTION_NOTIFY_CONNECTION, on_connection, http, MHD_OPTION_END);
+        MHD_OPTION_NOTIFY_CONNECTION, on_connection, http, MHD_OPTION_ARRAY,
+        more, MHD_OPTION_END);
 }
 
 enum api_status srv_http_open(struct srv_app *app, int listening,

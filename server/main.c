@@ -1,6 +1,7 @@
 /* cleaved: puts the parts together, in order, and takes them apart again. */
 #include <errno.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -11,9 +12,17 @@
 #include "server/http.h"
 #include "server/lifecycle.h"
 #include "server/listener.h"
+#include "server/loader.h"
 #include "server/log.h"
+#include "server/model.h"
+#include "server/monotonic.h"
 #include "server/process.h"
+#include "server/reload.h"
 #include "server/routes.h"
+#include "server/tls.h"
+
+/* Between looks at what needs regular looks. */
+#define TICK_MS 1000u
 
 extern char **environ;
 
@@ -44,6 +53,7 @@ static void log_listening(const struct srv_app *app, unsigned port)
     srv_log_text(&line, "version", CLEAVE_VERSION);
     srv_log_text(&line, "host", config->host);
     srv_log_number(&line, "port", port);
+    srv_log_text(&line, "scheme", app->tls ? "https" : "http");
     srv_log_text(&line, "model", info->name);
     srv_log_text(&line, "model_version", info->version);
     srv_log_number(&line, "points", info->point_count);
@@ -55,14 +65,26 @@ static void log_listening(const struct srv_app *app, unsigned port)
         srv_model_release(&models[--count]);
 }
 
-/* Loads changed bundles when told to, until told to stop. */
-static void wait_for_the_end(struct srv_app *app)
+/* Takes up what has changed until told to stop. */
+static void run_until_stopped(struct srv_app *app)
 {
-    for (;;) {
-        int number = srv_signal_wait(app->config->models_poll_ms);
-        if (number == SIGTERM || number == SIGINT)
-            return;
-        srv_loader_rescan(app->loader);
+    const unsigned poll_ms = app->config->models_poll_ms;
+    const unsigned tick_ms =
+        poll_ms > 0 && poll_ms < TICK_MS ? poll_ms : TICK_MS;
+    int64_t polled_us = srv_now_us();
+    int number;
+    srv_reload_changed(app);
+    while ((number = srv_signal_wait(tick_ms)) == 0 || number == SIGHUP) {
+        bool is_time =
+            poll_ms > 0 && srv_now_us() - polled_us >= (int64_t)poll_ms * 1000;
+        if (number == SIGHUP)
+            srv_reload(app);
+        else
+            srv_reload_changed(app);
+        if (number == SIGHUP || is_time) {
+            srv_loader_rescan(app->loader);
+            polled_us = srv_now_us();
+        }
     }
 }
 
@@ -92,7 +114,7 @@ static enum api_status serve_models(struct srv_app *app,
         status = write_port_file(config->port_file, port, error);
     if (status == API_OK) {
         log_listening(app, port);
-        wait_for_the_end(app);
+        run_until_stopped(app);
         srv_drain(app, &http);
     }
 out:
@@ -120,16 +142,30 @@ static enum api_status open_models(const struct srv_config *config,
         .workspaces = config->workers,
         .metrics = app->metrics,
     };
-    status = srv_registry_open(&options, &app->registry, error);
-    if (status != API_OK)
-        srv_metrics_close(&app->metrics);
+    return srv_registry_open(&options, &app->registry, error);
+}
+
+/* All that settings name. Close it whatever this returns. */
+static enum api_status open_files(const struct srv_config *config,
+                                  struct srv_app *app, struct api_error *error)
+{
+    enum api_status status = API_OK;
+    if (config->tokens[0])
+        status = srv_auth_open(config->tokens, &app->auth, error);
+    if (status == API_OK && config->tls_cert[0])
+        status =
+            srv_tls_open(config->tls_cert, config->tls_key, &app->tls, error);
+    if (status == API_OK)
+        status = open_models(config, app, error);
     return status;
 }
 
-static void close_models(struct srv_app *app)
+static void close_files(struct srv_app *app)
 {
     srv_registry_close(&app->registry);
     srv_metrics_close(&app->metrics);
+    srv_tls_close(&app->tls);
+    srv_auth_close(&app->auth);
 }
 
 static enum api_status serve(const struct srv_config *config,
@@ -139,11 +175,10 @@ static enum api_status serve(const struct srv_config *config,
     srv_signals_prepare();
     srv_process_raise_fd_limit();
     srv_probe_prepare();
-    enum api_status status = open_models(config, &app, error);
-    if (status != API_OK)
-        return status;
-    status = serve_models(&app, error);
-    close_models(&app);
+    enum api_status status = open_files(config, &app, error);
+    if (status == API_OK)
+        status = serve_models(&app, error);
+    close_files(&app);
     if (status == API_OK)
         srv_log_message(SRV_INFO, "stopped", "all done");
     return status;
@@ -155,11 +190,13 @@ static enum api_status check(const struct srv_config *config,
     struct srv_app app = {.config = config};
     unsigned served, failed;
     srv_log_set_level(SRV_ERROR);
-    enum api_status status = open_models(config, &app, error);
-    if (status != API_OK)
+    enum api_status status = open_files(config, &app, error);
+    if (status != API_OK) {
+        close_files(&app);
         return status;
+    }
     srv_registry_count(app.registry, &served, &failed);
-    close_models(&app);
+    close_files(&app);
     if (failed > 0)
         return api_fail(error, API_BAD_BUNDLE, "%u of %u bundles are refused",
                         failed, served + failed);

@@ -13,8 +13,8 @@
 #include "server/process.h"
 
 /* What this server answers; anything else counts as 500. */
-static const int codes[] = {200, 304, 400, 404, 405, 409, 411, 413,
-                            415, 422, 429, 499, 500, 501, 503, 504};
+static const int codes[] = {200, 304, 400, 401, 403, 404, 405, 409, 411,
+                            413, 415, 422, 429, 499, 500, 501, 503, 504};
 #define CODE_COUNT (sizeof codes / sizeof codes[0])
 
 static const char *const reject_names[SRV_REJECT_COUNT] = {

@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "api/status.h"
+#include "server/auth.h"
 #include "server/queue.h"
 
 struct srv_app;
@@ -50,21 +51,22 @@ struct srv_request {
     const struct srv_route *route; /* NULL: no such path */
     const char *name;              /* {model} in the path, or NULL */
     size_t name_length;
-    bool names_version;      /* {version} in the path */
-    struct srv_model *model; /* leased; NULL if the route needs none */
-    char method[16];         /* cut if longer; no known one is */
-    char id[65];             /* X-Request-Id */
-    char *path;              /* as received, percent signs and all */
-    char *query;             /* after the '?', or "" */
-    int socket;              /* to look whether the client is there */
-    bool has_length;         /* Content-Length was given */
-    uint64_t length;         /* its value */
-    uint64_t body_limit;     /* bytes; set by the router */
-    bool keep_body;          /* else it is counted and dropped */
-    uint8_t *body;           /* NULL if empty or not kept */
-    size_t body_bytes;       /* received so far */
-    int64_t started_us;      /* headers complete, by srv_now_us */
-    int64_t received_us;     /* body complete */
+    bool names_version;            /* {version} in the path */
+    struct srv_model *model;       /* leased; NULL if the route needs none */
+    char method[16];               /* cut if longer; no known one is */
+    char id[65];                   /* X-Request-Id */
+    char client[SRV_CLIENT_BYTES]; /* whose token it came with, or "" */
+    char *path;                    /* as received, percent signs and all */
+    char *query;                   /* after the '?', or "" */
+    int socket;                    /* to look whether the client is there */
+    bool has_length;               /* Content-Length was given */
+    uint64_t length;               /* its value */
+    uint64_t body_limit;           /* bytes; set by the router */
+    bool keep_body;                /* else it is counted and dropped */
+    uint8_t *body;                 /* NULL if empty or not kept */
+    size_t body_bytes;             /* received so far */
+    int64_t started_us;            /* headers complete, by srv_now_us */
+    int64_t received_us;           /* body complete */
     struct srv_infer infer;
     struct srv_reply reply;
 };

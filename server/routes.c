@@ -40,45 +40,51 @@ static const char *const patterns[] = {
 #define DOCUMENT 0, SRV_MODEL
 #define POSTED SRV_KEEP_BODY | SRV_NEEDS_LENGTH
 #define INFERENCE SRV_MODEL | POSTED | SRV_WAITS | SRV_INFERENCE
+#define CONTROL SRV_KEEP_BODY | SRV_WAITS | SRV_OPT_IN
 
 static const struct srv_route routes[] = {
-    {"/", "GET", NULL, srv_pointer, 0, 0},
-    {"/healthz", "GET", NULL, srv_healthz, 0, 0},
-    {"/readyz", "GET", NULL, srv_readyz, 0, 0},
-    {"/metrics", "GET", NULL, srv_metrics_text, 0, 0},
-    {"/openapi.yaml", "GET", NULL, srv_openapi, 0, 0},
-    {"/v1/models", "GET", NULL, srv_model_list, 0, 0},
-    {"/v1/models/{model}", "GET", NULL, srv_model_metadata, DOCUMENT},
-    {"/v1/models/{model}/labels", "GET", NULL, srv_model_labels, DOCUMENT},
-    {"/v1/models/{model}/head", "GET", NULL, srv_model_head, DOCUMENT},
+    {"/", "GET", NULL, srv_pointer, 0, 0, SRV_SCOPE_OPEN},
+    {"/healthz", "GET", NULL, srv_healthz, 0, 0, SRV_SCOPE_OPEN},
+    {"/readyz", "GET", NULL, srv_readyz, 0, 0, SRV_SCOPE_OPEN},
+    {"/metrics", "GET", NULL, srv_metrics_text, 0, 0, SRV_SCOPE_METRICS},
+    {"/openapi.yaml", "GET", NULL, srv_openapi, 0, 0, SRV_SCOPE_OPEN},
+    {"/v1/models", "GET", NULL, srv_model_list, 0, 0, SRV_SCOPE_INFER},
+    {"/v1/models/{model}", "GET", NULL, srv_model_metadata, DOCUMENT,
+     SRV_SCOPE_INFER},
+    {"/v1/models/{model}/labels", "GET", NULL, srv_model_labels, DOCUMENT,
+     SRV_SCOPE_INFER},
+    {"/v1/models/{model}/head", "GET", NULL, srv_model_head, DOCUMENT,
+     SRV_SCOPE_INFER},
     {"/v1/models/{model}/classify", "POST", srv_classify_begin, srv_classify,
-     API_LIMIT_JPEG_BYTES, INFERENCE},
+     API_LIMIT_JPEG_BYTES, INFERENCE, SRV_SCOPE_INFER},
     {"/v1/models/{model}/tail", "POST", srv_tail_begin, srv_tail,
-     API_LIMIT_FRAME_BYTES, INFERENCE},
+     API_LIMIT_FRAME_BYTES, INFERENCE, SRV_SCOPE_INFER},
     {"/v1/classify", "POST", srv_classify_begin, srv_classify,
-     API_LIMIT_JPEG_BYTES, INFERENCE},
-    {"/v1/probe", "GET", NULL, srv_probe_send, 0, 0},
+     API_LIMIT_JPEG_BYTES, INFERENCE, SRV_SCOPE_INFER},
+    {"/v1/probe", "GET", NULL, srv_probe_send, 0, 0, SRV_SCOPE_INFER},
     {"/v1/probe", "POST", NULL, srv_probe_receive, API_LIMIT_PROBE_BYTES,
-     SRV_NEEDS_LENGTH},
-    {"/v2", "GET", NULL, srv_oip_server, 0, 0},
-    {"/v2/health/live", "GET", NULL, srv_oip_live, 0, 0},
-    {"/v2/health/ready", "GET", NULL, srv_oip_ready, 0, 0},
-    {"/v2/models/{model}", "GET", NULL, srv_oip_model, DOCUMENT},
-    {"/v2/models/{model}/ready", "GET", NULL, srv_oip_model_ready, DOCUMENT},
+     SRV_NEEDS_LENGTH, SRV_SCOPE_INFER},
+    {"/v2", "GET", NULL, srv_oip_server, 0, 0, SRV_SCOPE_OPEN},
+    {"/v2/health/live", "GET", NULL, srv_oip_live, 0, 0, SRV_SCOPE_OPEN},
+    {"/v2/health/ready", "GET", NULL, srv_oip_ready, 0, 0, SRV_SCOPE_OPEN},
+    {"/v2/models/{model}", "GET", NULL, srv_oip_model, DOCUMENT,
+     SRV_SCOPE_INFER},
+    {"/v2/models/{model}/ready", "GET", NULL, srv_oip_model_ready, DOCUMENT,
+     SRV_SCOPE_INFER},
     {"/v2/models/{model}/infer", "POST", srv_oip_infer_begin, srv_oip_infer,
-     API_LIMIT_JPEG_BYTES, INFERENCE},
+     API_LIMIT_JPEG_BYTES, INFERENCE, SRV_SCOPE_INFER},
     {"/v2/models/{model}/versions/{version}", "GET", NULL, srv_oip_model,
-     DOCUMENT},
+     DOCUMENT, SRV_SCOPE_INFER},
     {"/v2/models/{model}/versions/{version}/ready", "GET", NULL,
-     srv_oip_model_ready, DOCUMENT},
+     srv_oip_model_ready, DOCUMENT, SRV_SCOPE_INFER},
     {"/v2/models/{model}/versions/{version}/infer", "POST", srv_oip_infer_begin,
-     srv_oip_infer, API_LIMIT_JPEG_BYTES, INFERENCE},
+     srv_oip_infer, API_LIMIT_JPEG_BYTES, INFERENCE, SRV_SCOPE_INFER},
     {"/v2/repository/index", "POST", NULL, srv_oip_index, API_LIMIT_JSON_BYTES,
-     SRV_KEEP_BODY},
+     SRV_KEEP_BODY, SRV_SCOPE_INFER},
     {"/v2/repository/models/{model}/load", "POST", srv_oip_control_begin,
-     srv_oip_load, API_LIMIT_JSON_BYTES, SRV_KEEP_BODY | SRV_WAITS},
+     srv_oip_load, API_LIMIT_JSON_BYTES, CONTROL, SRV_SCOPE_ADMIN},
     {"/v2/repository/models/{model}/unload", "POST", srv_oip_control_begin,
-     srv_oip_unload, API_LIMIT_JSON_BYTES, SRV_KEEP_BODY | SRV_WAITS},
+     srv_oip_unload, API_LIMIT_JSON_BYTES, CONTROL, SRV_SCOPE_ADMIN},
 };
 #define ROUTE_COUNT (sizeof routes / sizeof routes[0])
 
@@ -161,9 +167,51 @@ static void find(struct srv_request *request)
                           "no model of that name and version is served");
 }
 
+/* RFC 6750 section 3: who sent no credentials is not told of an error. */
+static void refuse_client(struct srv_request *request, enum api_status status,
+                          bool sent_any)
+{
+    const char *scope = srv_scope_name(request->route->scope);
+    if (!request->app->auth) {
+        srv_reply_problem(request, status,
+                          "without a token file nobody has the scope admin");
+    } else if (status == API_FORBIDDEN) {
+        char detail[60];
+        snprintf(detail, sizeof detail, "this token lacks the scope %s", scope);
+        srv_reply_problem(request, status, detail);
+        srv_reply_header(request, "WWW-Authenticate",
+                         "Bearer realm=\"cleave\", "
+                         "error=\"insufficient_scope\", scope=\"%s\"",
+                         scope);
+    } else {
+        srv_reply_problem(request, status,
+                          sent_any ? "this token is not known"
+                                   : "send Authorization: Bearer and a token");
+        srv_reply_header(request, "WWW-Authenticate",
+                         "Bearer realm=\"cleave\"%s",
+                         sent_any ? ", error=\"invalid_token\"" : "");
+    }
+}
+
+/* Before anything else is said of the request, such as that there is no such
+ * model. */
+static void authorise(struct srv_request *request)
+{
+    const struct srv_route *route = request->route;
+    if (!request->app->auth && route->flags & SRV_OPT_IN)
+        return;
+    const char *header = srv_request_header(request, "Authorization");
+    enum api_status status = srv_auth_check(request->app->auth, header,
+                                            route->scope, request->client);
+    if (status != API_OK)
+        refuse_client(request, status, header != NULL);
+}
+
 void srv_route_begin(struct srv_request *request)
 {
     find(request);
+    if (request->route)
+        authorise(request);
     if (request->reply.code != 0)
         return;
     const struct srv_route *route = request->route;

@@ -11,7 +11,8 @@ enum srv_route_flag {
     SRV_KEEP_BODY = 2,    /* the body is kept for `finish` */
     SRV_NEEDS_LENGTH = 4, /* a body without Content-Length is refused */
     SRV_WAITS = 8,        /* answered by srv_request_resume */
-    SRV_INFERENCE = 16    /* counted and timed as inference */
+    SRV_INFERENCE = 16,   /* counted and timed as inference */
+    SRV_OPT_IN = 32       /* without tokens, a setting of its own allows it */
 };
 
 /* One way in. Handlers: see handlers.h. */
@@ -22,6 +23,7 @@ struct srv_route {
     void (*finish)(struct srv_request *request);
     uint64_t body_limit; /* 0: a body is pointless and dropped */
     unsigned flags;      /* enum srv_route_flag */
+    enum srv_scope scope;
 };
 
 /* Finds the route, checks length and model, runs its `begin`. Sets a reply if

@@ -42,7 +42,8 @@ START_TEST(http_codes_are_the_documented_ones)
         enum api_status status;
         int http;
     } cases[] = {
-        {API_BAD_REQUEST, 400},        {API_NOT_FOUND, 404},
+        {API_BAD_REQUEST, 400},        {API_UNAUTHENTICATED, 401},
+        {API_FORBIDDEN, 403},          {API_NOT_FOUND, 404},
         {API_METHOD_NOT_ALLOWED, 405}, {API_MODEL_MISMATCH, 409},
         {API_LENGTH_REQUIRED, 411},    {API_TOO_LARGE, 413},
         {API_UNSUPPORTED_MEDIA, 415},  {API_UNPROCESSABLE, 422},

@@ -58,6 +58,8 @@ void exchange_send(CURL *curl, const struct running_server *server,
     curl_easy_setopt(handle, CURLOPT_HEADERDATA, &headers);
     curl_easy_setopt(handle, CURLOPT_WRITEFUNCTION, collect);
     curl_easy_setopt(handle, CURLOPT_WRITEDATA, &content);
+    if (server->ca_file)
+        curl_easy_setopt(handle, CURLOPT_CAINFO, server->ca_file);
     if (body) {
         curl_easy_setopt(handle, CURLOPT_POSTFIELDSIZE_LARGE,
                          (curl_off_t)body_bytes);

@@ -101,6 +101,22 @@ int server_end(struct running_server *server, int signal_number)
     return WEXITSTATUS(status);
 }
 
+char *server_log_wait(const struct running_server *server, const char *text,
+                      unsigned count)
+{
+    for (;;) {
+        size_t bytes;
+        char *log = file_read(server->log, &bytes);
+        unsigned seen = 0;
+        for (char *at = strstr(log, text); at; at = strstr(at + 1, text))
+            seen++;
+        if (seen >= count)
+            return log;
+        free(log);
+        wait_a_little();
+    }
+}
+
 int server_run(const char *const *arguments, const char *environment,
                char *output, size_t capacity)
 {
