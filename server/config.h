@@ -24,10 +24,12 @@ struct srv_config {
     unsigned client_queue; /* of one client; 0: as many as `queue` */
     unsigned http_threads;
     unsigned connections;
+    unsigned connections_per_client;
     unsigned max_body_bytes;
     unsigned body_memory_bytes;
     unsigned drain_ms;
     unsigned deadline_ms;
+    unsigned header_timeout_ms;
     unsigned request_timeout_ms;
     int log_level; /* enum srv_log_level */
 };

@@ -9,14 +9,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "server/client_of.h"
+#include "server/framing.h"
 #include "server/linger.h"
 #include "server/log.h"
 #include "server/model.h"
 #include "server/monotonic.h"
+#include "server/peers.h"
 #include "server/reaper.h"
 #include "server/request.h"
 #include "server/routes.h"
@@ -29,16 +31,30 @@
 #define IDLE_US (130 * INT64_C(1000000))
 /* A client that reads a reply more slowly than this is cut off. */
 #define SLOWEST_BYTES_PER_MS 4
+/* At its own limit the library stops accepting and clients hang. So it may
+ * take some connections more than there should be, which are told to come
+ * back later, or, if they only ask for health, answered. */
+#define SURPLUS 64u
+#define SURPLUS_US 2000000
 
 struct srv_http {
     struct srv_app *app;
     struct MHD_Daemon *daemon;
     struct srv_reaper *reaper;
     struct srv_linger *linger;
+    struct srv_peers *peers;
+    atomic_uint connections;
     uint64_t id_seed;
     _Atomic uint64_t id_count;
     _Atomic unsigned active, accepted;
     _Atomic size_t body_bytes; /* of all connections, in memory */
+};
+
+/* What the library keeps for us with a connection. */
+struct connection {
+    struct srv_reaper_entry *entry;
+    struct srv_peer *peer; /* NULL: cut off */
+    bool surplus;
 };
 
 enum phase { HEADERS, BODY, WAITING, REPLIED };
@@ -49,25 +65,26 @@ struct exchange {
     struct MHD_Connection *connection;
     struct srv_reaper_entry *entry;
     enum phase phase;
+    bool surplus;  /* its connection is one too many */
     bool accepted; /* came before the server began to drain */
     size_t body_capacity;
     struct srv_request *request;
 };
 
-/* What the headers say of the body. */
-struct framing {
-    unsigned lengths; /* Content-Length headers */
-    bool malformed;   /* one of them is no number */
-    bool transfer_encoding;
-    bool expects_continue;
-    uint64_t length;
-};
-
-static struct srv_reaper_entry *entry_of(struct MHD_Connection *connection)
+static struct connection *connection_of(struct MHD_Connection *connection)
 {
     const union MHD_ConnectionInfo *info =
         MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
     return info ? info->socket_context : NULL;
+}
+
+static int64_t headers_deadline(const struct srv_http *http)
+{
+    const struct srv_config *config = http->app->config;
+    unsigned ms = config->header_timeout_ms < config->request_timeout_ms
+                      ? config->header_timeout_ms
+                      : config->request_timeout_ms;
+    return srv_now_us() + (int64_t)ms * 1000;
 }
 
 static int64_t request_deadline(const struct srv_http *http)
@@ -75,24 +92,62 @@ static int64_t request_deadline(const struct srv_http *http)
     return srv_now_us() + (int64_t)http->app->config->request_timeout_ms * 1000;
 }
 
-static void on_connection(void *context, struct MHD_Connection *connection,
+/* Lets a connection in, or cuts it off at once: then nothing of it is served.
+ * What is set aside beyond the limit gets a little time, to be told so. */
+static void welcome(struct srv_http *http, struct MHD_Connection *from,
+                    int socket, struct connection *connection)
+{
+    struct srv_metrics *metrics = http->app->metrics;
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(from, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+    connection->surplus =
+        atomic_load(&http->connections) > http->app->config->connections;
+    connection->entry = srv_reaper_add(http->reaper, socket);
+    if (info && info->client_addr)
+        connection->peer = srv_peers_enter(http->peers, info->client_addr);
+    if (!connection->peer) {
+        srv_metrics_reject(metrics, SRV_REJECT_CLIENT_CONNECTIONS);
+        shutdown(socket, SHUT_RDWR);
+    }
+    srv_reaper_arm(connection->entry, connection->surplus
+                                          ? srv_now_us() + SURPLUS_US
+                                          : headers_deadline(http));
+}
+
+/* Comes before the socket is closed. A client that was cut off has had its
+ * time. */
+static void take_leave(struct srv_http *http, int socket,
+                       struct connection *connection)
+{
+    bool cut = srv_reaper_remove(http->reaper, connection->entry);
+    if (connection->peer && !cut)
+        srv_linger_take(http->linger, socket);
+    srv_peers_leave(http->peers, connection->peer);
+    free(connection);
+}
+
+static void on_connection(void *context, struct MHD_Connection *from,
                           void **socket_context,
                           enum MHD_ConnectionNotificationCode code)
 {
     struct srv_http *http = context;
     const union MHD_ConnectionInfo *info =
-        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+        MHD_get_connection_info(from, MHD_CONNECTION_INFO_CONNECTION_FD);
+    int socket = info ? info->connect_fd : -1;
     if (code == MHD_CONNECTION_NOTIFY_STARTED) {
-        if (info)
-            *socket_context = srv_reaper_add(http->reaper, info->connect_fd);
-        srv_reaper_arm(*socket_context, request_deadline(http));
+        atomic_fetch_add(&http->connections, 1);
+        srv_metrics_connections(http->app->metrics, 1);
+        *socket_context = calloc(1, sizeof(struct connection));
+        if (*socket_context)
+            welcome(http, from, socket, *socket_context);
+        else
+            shutdown(socket, SHUT_RDWR);
     } else {
-        /* Comes before the socket is closed. A client that was cut off has
-         * had its time. */
-        bool cut = srv_reaper_remove(http->reaper, *socket_context);
+        atomic_fetch_sub(&http->connections, 1);
+        srv_metrics_connections(http->app->metrics, -1);
+        if (*socket_context)
+            take_leave(http, socket, *socket_context);
         *socket_context = NULL;
-        if (info && !cut)
-            srv_linger_take(http->linger, info->connect_fd);
     }
 }
 
@@ -113,6 +168,9 @@ static void *on_target(void *context, const char *target,
                        struct MHD_Connection *connection)
 {
     struct srv_http *http = context;
+    struct connection *own = connection_of(connection);
+    if (!own || !own->peer)
+        return NULL; /* cut off, but its bytes were here already */
     struct exchange *exchange = calloc(1, sizeof *exchange);
     if (!exchange)
         return NULL;
@@ -123,10 +181,12 @@ static void *on_target(void *context, const char *target,
     }
     exchange->http = http;
     exchange->connection = connection;
-    exchange->entry = entry_of(connection);
+    exchange->entry = own->entry;
+    exchange->surplus = own->surplus;
     exchange->request->exchange = exchange;
     identify_client(exchange);
-    srv_reaper_arm(exchange->entry, request_deadline(http));
+    if (!own->surplus)
+        srv_reaper_arm(exchange->entry, headers_deadline(http));
     exchange->accepted = !srv_app_is_draining(http->app);
     atomic_fetch_add(&http->active, 1);
     atomic_fetch_add(&http->accepted, exchange->accepted);
@@ -172,42 +232,25 @@ static void on_completed(void *context, struct MHD_Connection *connection,
 static enum MHD_Result see_header(void *context, enum MHD_ValueKind kind,
                                   const char *name, const char *value)
 {
-    struct framing *framing = context;
     (void)kind;
-    if (!value)
-        value = "";
-    if (strcasecmp(name, "Content-Length") == 0) {
-        size_t digits = strspn(value, "0123456789");
-        framing->lengths++;
-        if (digits == 0 || digits > 18 || value[digits] != '\0')
-            framing->malformed = true;
-        else
-            framing->length = strtoull(value, NULL, 10);
-    } else if (strcasecmp(name, "Transfer-Encoding") == 0) {
-        framing->transfer_encoding = true;
-    } else if (strcasecmp(name, "Expect") == 0) {
-        framing->expects_continue = strcasecmp(value, "100-continue") == 0;
-    }
+    srv_framing_see(context, name, value);
     return MHD_YES;
 }
 
-/* Two parties that disagree on where a body ends can be made to disagree on
- * what the next request is, so anything ambiguous is refused. */
-static void check_framing(struct srv_request *request,
-                          const struct framing *framing)
+/* False, with a reply set, if it is not clear where the request ends. */
+static bool check_framing(struct exchange *exchange, const char *version,
+                          struct srv_framing *framing)
 {
-    if (framing->lengths > 1 || framing->malformed)
-        srv_reply_problem(request, API_BAD_REQUEST,
-                          "Content-Length must be one whole number");
-    else if (framing->transfer_encoding && framing->lengths > 0)
-        srv_reply_problem(request, API_BAD_REQUEST,
-                          "Content-Length and Transfer-Encoding exclude each "
-                          "other");
-    else if (framing->transfer_encoding)
-        srv_reply_problem(request, API_LENGTH_REQUIRED,
-                          "send Content-Length instead of Transfer-Encoding");
+    struct srv_request *request = exchange->request;
+    struct api_error error;
+    MHD_get_connection_values(exchange->connection, MHD_HEADER_KIND, see_header,
+                              framing);
+    enum api_status status = srv_framing_check(framing, version, &error);
+    if (status != API_OK)
+        srv_reply_problem(request, status, error.text);
     request->has_length = framing->lengths > 0;
     request->length = framing->length;
+    return status == API_OK;
 }
 
 /* Takes the client's id if it is short and printable, else makes one. */
@@ -329,23 +372,35 @@ static enum MHD_Result send_reply(struct exchange *exchange)
     return queued;
 }
 
+/* Whoever looks after the server gets through all the same. */
+static void turn_away(struct srv_request *request)
+{
+    bool is_open = request->route && request->route->scope == SRV_SCOPE_OPEN;
+    if (request->reply.code == 0 && !is_open) {
+        srv_metrics_reject(request->app->metrics, SRV_REJECT_CONNECTIONS);
+        srv_reply_problem(request, API_OVERLOADED, "too many connections");
+    }
+    request->reply.close = true;
+}
+
 /* Replying in this first call makes the library close the connection, so a
  * refusal normally waits for the end of the body, which is dropped. Not if the
  * body is too much to take in, or if the client waits for our word: then what
  * still comes is srv_linger_take's. */
 static enum MHD_Result take_headers(struct exchange *exchange,
-                                    const char *method)
+                                    const char *method, const char *version)
 {
     struct srv_request *request = exchange->request;
     snprintf(request->method, sizeof request->method, "%s", method);
     identify(exchange);
-    struct framing framing = {.lengths = 0};
-    MHD_get_connection_values(exchange->connection, MHD_HEADER_KIND, see_header,
-                              &framing);
-    check_framing(request, &framing);
-    bool misframed = request->reply.code != 0;
+    struct srv_framing framing = {.lengths = 0};
+    bool misframed = !check_framing(exchange, version, &framing);
     if (!misframed)
         srv_route_begin(request);
+    if (exchange->surplus)
+        turn_away(request);
+    else
+        srv_reaper_arm(exchange->entry, request_deadline(exchange->http));
     exchange->phase = BODY;
     bool refused = request->reply.code != 0;
     if (!refused && request->length > request->body_limit) {
@@ -441,12 +496,11 @@ static enum MHD_Result on_request(void *context,
     (void)context;
     (void)connection;
     (void)url;
-    (void)version;
     if (!exchange)
-        return MHD_NO; /* on_target had no memory */
+        return MHD_NO; /* on_target wanted none of it */
     switch (exchange->phase) {
     case HEADERS:
-        return take_headers(exchange, method);
+        return take_headers(exchange, method, version);
     case BODY:
         if (*upload_bytes == 0)
             return take_end(exchange);
@@ -505,7 +559,7 @@ static struct MHD_Daemon *start(struct srv_http *http, int listening)
     return MHD_start_daemon(
         flags, 0, NULL, NULL, on_request, http, MHD_OPTION_LISTEN_SOCKET,
         listening, MHD_OPTION_THREAD_POOL_SIZE, pool,
-        MHD_OPTION_CONNECTION_LIMIT, config->connections,
+        MHD_OPTION_CONNECTION_LIMIT, config->connections + SURPLUS,
         MHD_OPTION_CONNECTION_MEMORY_LIMIT, CONNECTION_BYTES,
         MHD_OPTION_URI_LOG_CALLBACK, on_target, http,
         MHD_OPTION_NOTIFY_COMPLETED, on_completed, http,
@@ -525,6 +579,9 @@ enum api_status srv_http_open(struct srv_app *app, int listening,
     if (status == API_OK)
         status =
             srv_linger_open(app->config->request_timeout_ms, &made->linger);
+    if (status == API_OK)
+        status =
+            srv_peers_open(app->config->connections_per_client, &made->peers);
     if (status == API_OK) {
         made->daemon = start(made, listening);
         if (made->daemon) {
@@ -563,6 +620,7 @@ void srv_http_close(struct srv_http **http)
         MHD_stop_daemon(old->daemon);
     srv_linger_close(&old->linger);
     srv_reaper_close(&old->reaper);
+    srv_peers_close(&old->peers);
     free(old);
     *http = NULL;
 }

@@ -18,9 +18,14 @@ static const int codes[] = {200, 304, 400, 401, 403, 404, 405, 409, 411,
 #define CODE_COUNT (sizeof codes / sizeof codes[0])
 
 static const char *const reject_names[SRV_REJECT_COUNT] = {
-    [SRV_REJECT_QUEUE_FULL] = "queue_full", [SRV_REJECT_DRAINING] = "draining",
-    [SRV_REJECT_DEADLINE] = "deadline",     [SRV_REJECT_QUOTA] = "quota",
-    [SRV_REJECT_ABANDONED] = "abandoned",   [SRV_REJECT_MEMORY] = "memory",
+    [SRV_REJECT_QUEUE_FULL] = "queue_full",
+    [SRV_REJECT_DRAINING] = "draining",
+    [SRV_REJECT_DEADLINE] = "deadline",
+    [SRV_REJECT_QUOTA] = "quota",
+    [SRV_REJECT_ABANDONED] = "abandoned",
+    [SRV_REJECT_MEMORY] = "memory",
+    [SRV_REJECT_CONNECTIONS] = "connections",
+    [SRV_REJECT_CLIENT_CONNECTIONS] = "client_connections",
 };
 
 /* Upper bounds of the histograms: seconds in microseconds, and bytes. */
@@ -57,6 +62,7 @@ struct srv_metrics {
     pthread_mutex_t lock;                /* of adding to `series` */
     _Atomic(struct srv_series *) series; /* grows in front */
     _Atomic uint64_t loads[2];           /* failed, good */
+    atomic_int connections;
     _Atomic uint64_t rejects[SRV_REJECT_COUNT];
     struct histogram histograms[HISTOGRAM_COUNT];
     _Atomic uint64_t routes[]; /* [pattern_count + 1][CODE_COUNT] */
@@ -220,6 +226,12 @@ void srv_metrics_load(struct srv_metrics *metrics, bool good)
     add(&metrics->loads[good], 1);
 }
 
+void srv_metrics_connections(struct srv_metrics *metrics, int more)
+{
+    atomic_fetch_add_explicit(&metrics->connections, more,
+                              memory_order_relaxed);
+}
+
 static void write_head(FILE *out, const char *name, const char *type,
                        const char *help)
 {
@@ -288,7 +300,8 @@ static void write_requests(FILE *out, struct srv_metrics *metrics)
     }
 
     write_head(out, "cleave_rejected_total", "counter",
-               "Inference requests refused without being computed.");
+               "Requests refused without being computed, and "
+               "connections refused.");
     for (int i = 0; i < SRV_REJECT_COUNT; i++)
         fprintf(out, "cleave_rejected_total{reason=\"%s\"} %" PRIu64 "\n",
                 reject_names[i], get(&metrics->rejects[i]));
@@ -351,6 +364,8 @@ char *srv_metrics_write(struct srv_metrics *metrics,
     write_gauge(out, "cleave_inflight_requests",
                 "Requests that workers are computing.", gauges->running);
     write_models(out, metrics, gauges);
+    write_gauge(out, "cleave_open_connections", "Connections of clients.",
+                atomic_load(&metrics->connections));
     write_head(out, "cleave_build_info", "gauge",
                "Constant 1, labelled with version and kernels.");
     fprintf(out, "cleave_build_info{version=\"%s\",isa=\"%s\"} 1\n",

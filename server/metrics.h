@@ -18,10 +18,12 @@ struct srv_series;
 enum srv_reject {
     SRV_REJECT_QUEUE_FULL,
     SRV_REJECT_DRAINING,
-    SRV_REJECT_DEADLINE,  /* expired while waiting */
-    SRV_REJECT_QUOTA,     /* its client has enough waiting */
-    SRV_REJECT_ABANDONED, /* its client went away while it waited */
-    SRV_REJECT_MEMORY,    /* request bodies hold all they may */
+    SRV_REJECT_DEADLINE,           /* expired while waiting */
+    SRV_REJECT_QUOTA,              /* its client has enough waiting */
+    SRV_REJECT_ABANDONED,          /* its client went away while it waited */
+    SRV_REJECT_MEMORY,             /* request bodies hold all they may */
+    SRV_REJECT_CONNECTIONS,        /* too many are open */
+    SRV_REJECT_CLIENT_CONNECTIONS, /* too many of one client: it is cut off */
     SRV_REJECT_COUNT
 };
 
@@ -59,6 +61,7 @@ void srv_metrics_observe(struct srv_metrics *metrics,
                          const struct srv_observation *observation);
 void srv_metrics_reject(struct srv_metrics *metrics, enum srv_reject reason);
 void srv_metrics_load(struct srv_metrics *metrics, bool good);
+void srv_metrics_connections(struct srv_metrics *metrics, int more);
 
 /* The text of /metrics, malloc'ed; NULL when memory ran out. Thread-safe. */
 char *srv_metrics_write(struct srv_metrics *metrics,

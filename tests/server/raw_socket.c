@@ -13,11 +13,18 @@
 
 int raw_connect(const struct running_server *server)
 {
+    return raw_connect_from(server, "127.0.0.1");
+}
+
+int raw_connect_from(const struct running_server *server, const char *from)
+{
     int raw = socket(AF_INET, SOCK_STREAM, 0);
     ck_assert_int_ge(raw, 0);
     struct sockaddr_in address;
     memset(&address, 0, sizeof address);
     address.sin_family = AF_INET;
+    ck_assert_int_eq(inet_pton(AF_INET, from, &address.sin_addr), 1);
+    ck_assert_int_eq(bind(raw, (struct sockaddr *)&address, sizeof address), 0);
     address.sin_port = htons((unsigned short)server->port);
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     ck_assert_int_eq(connect(raw, (struct sockaddr *)&address, sizeof address),

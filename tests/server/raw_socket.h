@@ -9,6 +9,9 @@
 
 int raw_connect(const struct running_server *server);
 
+/* The same from another address of this machine, e.g. "127.0.0.2". */
+int raw_connect_from(const struct running_server *server, const char *address);
+
 /* False if the other side has closed. */
 bool raw_send(int raw, const void *bytes, size_t count);
 bool raw_send_text(int raw, const char *text);
