@@ -79,6 +79,8 @@ static const struct option options[] = {
      "speak TLS with this certificate and its chain (PEM)"},
     {"tls-key", TEXT_MEMBER(tls_key), "", "PATH",
      "the certificate's private key (PEM)"},
+    {"user", TEXT_MEMBER(user), "", "NAME",
+     "become this user once ports are bound and secrets read"},
     {"log-level", LEVEL, MEMBER(log_level), 0, 0, 0, "info", "LEVEL",
      "error, warn, info or debug"},
     {"port-file", TEXT_MEMBER(port_file), "", "PATH",

@@ -18,6 +18,7 @@ struct srv_config {
     char tokens[1024];       /* path of the token file; "" for none */
     char tls_cert[1024];     /* PEM files; both, or "" for plain HTTP */
     char tls_key[1024];
+    char user[64];        /* to become once all is open; "" for none */
     char port_file[1024]; /* gets the port's number; "" for none */
     unsigned workers;
     unsigned queue;

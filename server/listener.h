@@ -11,4 +11,10 @@ enum api_status srv_listener_open(const char *host, const char *port,
                                   int *socket, unsigned *bound_port,
                                   struct api_error *error);
 
+/* The same with a socket that the process was started with: sd_listen_fds(3),
+ * "socket activation". *socket is -1 if there is none. API_USAGE if there are
+ * several or it does not listen. Once: the variables that tell are removed. */
+enum api_status srv_listener_inherit(int *socket, unsigned *bound_port,
+                                     struct api_error *error);
+
 #endif

@@ -16,9 +16,11 @@
 #include "server/log.h"
 #include "server/model.h"
 #include "server/monotonic.h"
+#include "server/privileges.h"
 #include "server/process.h"
 #include "server/reload.h"
 #include "server/routes.h"
+#include "server/supervisor.h"
 #include "server/tls.h"
 
 /* Between looks at what needs regular looks. */
@@ -69,23 +71,31 @@ static void log_listening(const struct srv_app *app, unsigned port)
 static void run_until_stopped(struct srv_app *app)
 {
     const unsigned poll_ms = app->config->models_poll_ms;
-    const unsigned tick_ms =
-        poll_ms > 0 && poll_ms < TICK_MS ? poll_ms : TICK_MS;
+    const unsigned tick_ms = srv_supervisor_interval_ms(
+        poll_ms > 0 && poll_ms < TICK_MS ? poll_ms : TICK_MS);
     int64_t polled_us = srv_now_us();
     int number;
     srv_reload_changed(app);
+    srv_supervisor_ready();
     while ((number = srv_signal_wait(tick_ms)) == 0 || number == SIGHUP) {
         bool is_time =
             poll_ms > 0 && srv_now_us() - polled_us >= (int64_t)poll_ms * 1000;
-        if (number == SIGHUP)
-            srv_reload(app);
-        else
-            srv_reload_changed(app);
         if (number == SIGHUP || is_time) {
             srv_loader_rescan(app->loader);
             polled_us = srv_now_us();
         }
+        if (number == SIGHUP) {
+            srv_supervisor_reloading();
+            srv_reload(app);
+            srv_supervisor_ready();
+        } else {
+            srv_reload_changed(app);
+        }
+        /* What takes the workers' lock is stuck when they are. */
+        (void)srv_queue_depth(app->queue);
+        srv_supervisor_alive();
     }
+    srv_supervisor_stopping();
 }
 
 /* Everything from the open models to the last answer. */
@@ -98,8 +108,12 @@ static enum api_status serve_models(struct srv_app *app,
     unsigned port = 0;
 
     /* The port first: that it is taken should not be learnt last. */
-    enum api_status status =
-        srv_listener_open(config->host, config->port, &listening, &port, error);
+    enum api_status status = srv_listener_inherit(&listening, &port, error);
+    if (status == API_OK && listening < 0)
+        status = srv_listener_open(config->host, config->port, &listening,
+                                   &port, error);
+    if (status == API_OK)
+        status = srv_privileges_drop(config->user, error);
     if (status == API_OK)
         status = srv_queue_open(config->queue, config->client_queue,
                                 config->workers, &app->queue, error);

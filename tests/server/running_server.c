@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -43,6 +44,8 @@ void server_start(struct running_server *server, const char *const *arguments)
 {
     snprintf(server->folder, sizeof server->folder, "/tmp/cleaved-XXXXXX");
     ck_assert_ptr_nonnull(mkdtemp(server->folder));
+    /* A server that becomes another user writes there, too. */
+    ck_assert_int_eq(chmod(server->folder, 0777), 0);
     char port_file[96];
     snprintf(port_file, sizeof port_file, "%s/port", server->folder);
     snprintf(server->log, sizeof server->log, "%s/log", server->folder);
