@@ -12,6 +12,7 @@
 #include "server/queue.h"
 #include "server/registry.h"
 
+struct srv_slow;
 struct srv_tls;
 
 struct srv_app {
@@ -22,6 +23,7 @@ struct srv_app {
     struct srv_queue *queue; /* of inference */
     struct srv_loader *loader;
     struct srv_metrics *metrics;
+    struct srv_slow *slow;
     atomic_bool draining; /* set once: no new inference is accepted */
 };
 

@@ -83,6 +83,10 @@ static const struct option options[] = {
      "become this user once ports are bound and secrets read"},
     {"log-level", LEVEL, MEMBER(log_level), 0, 0, 0, "info", "LEVEL",
      "error, warn, info or debug"},
+    {"log-sample", NUMBER_MEMBER(log_sample, 1, 1000000), "1", "N",
+     "log one request in N, and all that failed or were slow"},
+    {"slow-ms", NUMBER_MEMBER(slow_ms, 0, 3600000), "1000", "N",
+     "inference that takes longer is listed at /debug/slow"},
     {"port-file", TEXT_MEMBER(port_file), "", "PATH",
      "write the port's number to this file when listening"},
 };

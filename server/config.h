@@ -30,6 +30,8 @@ struct srv_config {
     unsigned body_memory_bytes;
     unsigned drain_ms;
     unsigned deadline_ms;
+    unsigned slow_ms;
+    unsigned log_sample; /* one trace in so many is logged */
     unsigned header_timeout_ms;
     unsigned request_timeout_ms;
     int log_level; /* enum srv_log_level */

@@ -42,6 +42,7 @@ void srv_pointer(struct srv_request *request);
 void srv_healthz(struct srv_request *request);
 void srv_readyz(struct srv_request *request);
 void srv_metrics_text(struct srv_request *request);
+void srv_debug_slow(struct srv_request *request);
 void srv_openapi(struct srv_request *request);
 
 #endif

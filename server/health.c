@@ -1,10 +1,13 @@
-/* What operators ask: alive, ready, metrics, the API's description. */
+/* What operators ask: alive, ready, metrics, slow requests, the API's
+ * description. */
 #include <string.h>
 
 #include "nn/nn.h"
 #include "server/app.h"
 #include "server/handlers.h"
 #include "server/openapi.h"
+#include "server/slow.h"
+#include "server/tls.h"
 
 static void reply_text(struct srv_request *request, const char *type,
                        const char *text)
@@ -57,6 +60,7 @@ void srv_metrics_text(struct srv_request *request)
     struct srv_gauges gauges = {
         .queue_depth = srv_queue_depth(app->queue),
         .running = srv_queue_running(app->queue),
+        .certificate_ends = app->tls ? srv_tls_not_after(app->tls) : 0,
         .isa = nn_cpu_name(),
     };
     srv_registry_count(app->registry, &gauges.models, &gauges.models_failed);
@@ -64,6 +68,15 @@ void srv_metrics_text(struct srv_request *request)
     char *text = srv_metrics_write(app->metrics, &gauges, &bytes);
     srv_reply_owned(request, 200, "text/plain; version=0.0.4; charset=utf-8",
                     text, bytes);
+}
+
+void srv_debug_slow(struct srv_request *request)
+{
+    struct srv_app *app = request->app;
+    size_t bytes = 0;
+    char *text = srv_slow_write(app->slow, app->config->slow_ms, &bytes);
+    srv_reply_owned(request, 200, "application/json", text, bytes);
+    srv_reply_header(request, "Cache-Control", "no-store");
 }
 
 void srv_openapi(struct srv_request *request)

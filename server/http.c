@@ -3,7 +3,6 @@
  * wait) and on_completed. */
 #include "server/http.h"
 
-#include <inttypes.h>
 #include <microhttpd.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -12,11 +11,10 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "server/access.h"
 #include "server/client_of.h"
 #include "server/framing.h"
 #include "server/linger.h"
-#include "server/log.h"
-#include "server/model.h"
 #include "server/monotonic.h"
 #include "server/peers.h"
 #include "server/reaper.h"
@@ -44,8 +42,6 @@ struct srv_http {
     struct srv_linger *linger;
     struct srv_peers *peers;
     atomic_uint connections;
-    uint64_t id_seed;
-    _Atomic uint64_t id_count;
     _Atomic unsigned active, accepted;
     _Atomic size_t body_bytes; /* of all connections, in memory */
 };
@@ -210,16 +206,8 @@ static void on_completed(void *context, struct MHD_Connection *connection,
     (void)connection;
     if (!exchange)
         return;
-    const struct srv_request *request = exchange->request;
-    if (exchange->phase != REPLIED) {
-        struct srv_log_line line;
-        srv_log_begin(&line, SRV_INFO, "aborted");
-        srv_log_text(&line, "request_id", request->id);
-        srv_log_text(&line, "path", request->path);
-        srv_log_number(&line, "bytes_in", (int64_t)request->body_bytes);
-        srv_log_number(&line, "reason", (int64_t)code);
-        srv_log_end(&line);
-    }
+    if (exchange->phase != REPLIED)
+        srv_access_abort(exchange->request, (int)code);
     srv_reaper_arm(exchange->entry, srv_now_us() + IDLE_US);
     drop_body(exchange);
     srv_request_close(&exchange->request);
@@ -253,81 +241,6 @@ static bool check_framing(struct exchange *exchange, const char *version,
     return status == API_OK;
 }
 
-/* Takes the client's id if it is short and printable, else makes one. */
-static void identify(struct exchange *exchange)
-{
-    struct srv_request *request = exchange->request;
-    const char *given = srv_request_header(request, "X-Request-Id");
-    size_t length = 0;
-    while (given && given[length] > 0x20 && given[length] < 0x7F)
-        length++;
-    if (length > 0 && length < sizeof request->id && given[length] == '\0') {
-        memcpy(request->id, given, length + 1);
-        return;
-    }
-    /* splitmix64: ids that look unlike, from a counter. */
-    uint64_t x = exchange->http->id_seed +
-                 atomic_fetch_add(&exchange->http->id_count, 1) *
-                     UINT64_C(0x9E3779B97F4A7C15);
-    x = (x ^ x >> 30) * UINT64_C(0xBF58476D1CE4E5B9);
-    x = (x ^ x >> 27) * UINT64_C(0x94D049BB133111EB);
-    snprintf(request->id, sizeof request->id, "%016" PRIx64, x ^ x >> 31);
-}
-
-static struct srv_series *series_of(const struct srv_request *request)
-{
-    int point = request->infer.point;
-    if (!request->model)
-        return srv_metrics_series(request->app->metrics, "", "", "");
-    return request->model->series[point >= 0 ? point : (int)API_LIMIT_POINTS];
-}
-
-static void observe(const struct exchange *exchange)
-{
-    const struct srv_request *request = exchange->request;
-    const struct srv_infer *infer = &request->infer;
-    int code = request->reply.code;
-    int64_t total_us = srv_now_us() - request->started_us;
-    bool is_inference = request->route && request->route->flags & SRV_INFERENCE;
-    struct srv_observation observation = {
-        .route = srv_route_pattern_index(request->route),
-        .http_code = code,
-        .series = is_inference ? series_of(request) : NULL,
-        .total_us = total_us,
-        .queue_us = infer->queue_us,
-        .decode_us = infer->decode_us,
-        .infer_us = infer->infer_us,
-        .body_bytes = request->body_bytes,
-    };
-    srv_metrics_observe(exchange->http->app->metrics, &observation);
-
-    struct srv_log_line line;
-    srv_log_begin(&line,
-                  code == 500    ? SRV_ERROR
-                  : is_inference ? SRV_INFO
-                                 : SRV_DEBUG,
-                  "request");
-    srv_log_text(&line, "request_id", request->id);
-    srv_log_text(&line, "method", request->method);
-    srv_log_text(&line, "path", request->path);
-    if (request->client[0])
-        srv_log_text(&line, "client", request->client);
-    srv_log_number(&line, "status", code);
-    if (infer->point >= 0)
-        srv_log_text(&line, "point",
-                     request->model->info.points[infer->point].id);
-    srv_log_ms(&line, "duration_ms", total_us);
-    if (infer->queue_us >= 0)
-        srv_log_ms(&line, "queue_ms", infer->queue_us);
-    if (infer->decode_us >= 0)
-        srv_log_ms(&line, "decode_ms", infer->decode_us);
-    if (infer->infer_us >= 0)
-        srv_log_ms(&line, "infer_ms", infer->infer_us);
-    srv_log_number(&line, "bytes_in", (int64_t)request->body_bytes);
-    srv_log_number(&line, "bytes_out", (int64_t)request->reply.body_bytes);
-    srv_log_end(&line);
-}
-
 /* The reply's body goes over to the response. */
 static struct MHD_Response *make_response(struct srv_reply *reply)
 {
@@ -354,13 +267,16 @@ static enum MHD_Result send_reply(struct exchange *exchange)
         return MHD_NO;
     if (reply->media_type)
         MHD_add_response_header(response, "Content-Type", reply->media_type);
+    char traceparent[SRV_TRACEPARENT_BYTES];
+    srv_trace_write(&request->trace, traceparent);
     MHD_add_response_header(response, "X-Request-Id", request->id);
+    MHD_add_response_header(response, "traceparent", traceparent);
     for (unsigned i = 0; i < reply->header_count; i++)
         MHD_add_response_header(response, reply->headers[i].name,
                                 reply->headers[i].value);
     if (reply->close || srv_app_is_draining(exchange->http->app))
         MHD_add_response_header(response, "Connection", "close");
-    observe(exchange);
+    srv_access_record(request);
     exchange->phase = REPLIED;
     srv_reaper_arm(exchange->entry,
                    request_deadline(exchange->http) +
@@ -392,7 +308,10 @@ static enum MHD_Result take_headers(struct exchange *exchange,
 {
     struct srv_request *request = exchange->request;
     snprintf(request->method, sizeof request->method, "%s", method);
-    identify(exchange);
+    srv_identity_choose(srv_request_header(request, "X-Request-Id"),
+                        request->id);
+    srv_trace_continue(srv_request_header(request, "traceparent"),
+                       &request->trace);
     struct srv_framing framing = {.lengths = 0};
     bool misframed = !check_framing(exchange, version, &framing);
     if (!misframed)
@@ -529,19 +448,6 @@ void srv_request_resume(struct srv_request *request)
     MHD_resume_connection(exchange->connection);
 }
 
-static uint64_t random_seed(void)
-{
-    uint64_t seed = (uint64_t)srv_now_us() ^ (uint64_t)getpid() << 40;
-    FILE *file = fopen("/dev/urandom", "rb");
-    if (file) {
-        uint64_t more = 0;
-        if (fread(&more, sizeof more, 1, file) == 1)
-            seed ^= more;
-        fclose(file);
-    }
-    return seed;
-}
-
 static struct MHD_Daemon *start(struct srv_http *http, int listening)
 {
     const struct srv_config *config = http->app->config;
@@ -574,7 +480,6 @@ enum api_status srv_http_open(struct srv_app *app, int listening,
     if (!made)
         return api_fail(error, API_NO_MEMORY, "no memory for the HTTP server");
     made->app = app;
-    made->id_seed = random_seed();
     enum api_status status = srv_reaper_open(&made->reaper);
     if (status == API_OK)
         status =

@@ -52,13 +52,25 @@ __attribute__((format(printf, 2, 3))) static bool add(struct srv_log_line *line,
     return true;
 }
 
+bool srv_log_shows(enum srv_log_level level)
+{
+    return level <= most_verbose;
+}
+
 void srv_log_begin(struct srv_log_line *line, enum srv_log_level level,
                    const char *event)
 {
-    line->wanted = level <= most_verbose;
+    line->wanted = false;
     line->used = 0;
-    if (!line->wanted)
-        return;
+    if (srv_log_shows(level))
+        srv_log_compose(line, level, event);
+}
+
+void srv_log_compose(struct srv_log_line *line, enum srv_log_level level,
+                     const char *event)
+{
+    line->wanted = true;
+    line->used = 0;
     struct timespec now;
     struct tm utc;
     clock_gettime(CLOCK_REALTIME, &now);

@@ -24,10 +24,17 @@ int srv_log_level_parse(const char *name);
  * other threads run. */
 void srv_log_set_level(enum srv_log_level level);
 
+/* Would a line of this level be written? */
+bool srv_log_shows(enum srv_log_level level);
+
 /* Begins a line with ts (UTC, RFC 3339, milliseconds), level and event.
  * `event` and the names of members are plain literals. */
 void srv_log_begin(struct srv_log_line *line, enum srv_log_level level,
                    const char *event);
+
+/* The same, whatever the level: for lines that do not only go into the log. */
+void srv_log_compose(struct srv_log_line *line, enum srv_log_level level,
+                     const char *event);
 
 /* Adds a member. Text may hold any bytes: it is escaped, and what is not
  * ASCII becomes '?'. */

@@ -20,6 +20,7 @@
 #include "server/process.h"
 #include "server/reload.h"
 #include "server/routes.h"
+#include "server/slow.h"
 #include "server/supervisor.h"
 #include "server/tls.h"
 
@@ -169,6 +170,8 @@ static enum api_status open_files(const struct srv_config *config,
     if (status == API_OK && config->tls_cert[0])
         status =
             srv_tls_open(config->tls_cert, config->tls_key, &app->tls, error);
+    if (status == API_OK && srv_slow_open(&app->slow) != API_OK)
+        status = api_fail(error, API_NO_MEMORY, "no memory for slow requests");
     if (status == API_OK)
         status = open_models(config, app, error);
     return status;
@@ -178,6 +181,7 @@ static void close_files(struct srv_app *app)
 {
     srv_registry_close(&app->registry);
     srv_metrics_close(&app->metrics);
+    srv_slow_close(&app->slow);
     srv_tls_close(&app->tls);
     srv_auth_close(&app->auth);
 }

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "server/histogram.h"
 #include "server/process.h"
 
 /* What this server answers; anything else counts as 500. */
@@ -35,24 +36,34 @@ static const uint64_t second_bounds[] = {
 static const uint64_t byte_bounds[] = {256,    512,     1024,    2048,
                                        4096,   8192,    16384,   65536,
                                        262144, 1048576, 4194304, 16777216};
-#define MOST_BOUNDS 14
 
-struct histogram {
-    const char *name, *help;
-    const uint64_t *bounds;
-    size_t bound_count;
-    double unit; /* bounds and sum are multiples of it */
-    /* One more than there are bounds: what exceeds them all. */
-    _Atomic uint64_t buckets[MOST_BOUNDS + 1];
-    _Atomic uint64_t sum;
+enum { REQUEST, QUEUE, DECODE, INFERENCE, BODY, KIND_COUNT };
+
+#define SECONDS                                                                \
+    second_bounds, sizeof second_bounds / sizeof *second_bounds, 1e-6
+#define BYTES byte_bounds, sizeof byte_bounds / sizeof *byte_bounds, 1
+
+static const struct srv_histogram_kind kinds[KIND_COUNT] = {
+    [REQUEST] = {"cleave_request_duration_seconds",
+                 "Time from a request's headers to its answer.", SECONDS},
+    [QUEUE] = {"cleave_queue_duration_seconds",
+               "Time that requests waited for a worker.", SECONDS},
+    [DECODE] = {"cleave_decode_duration_seconds",
+                "Time to decode a JPEG or a frame.", SECONDS},
+    [INFERENCE] = {"cleave_inference_duration_seconds",
+                   "Time to run the network or its tail.", SECONDS},
+    [BODY] = {"cleave_request_body_bytes", "Size of request bodies.", BYTES},
 };
 
-enum { REQUEST, QUEUE, DECODE, INFERENCE, BODY, HISTOGRAM_COUNT };
+/* Longest text of a series' labels: each character may need an escape. */
+#define LABEL_BYTES 400u
 
 struct srv_series {
     struct srv_series *next;
     char model[64], version[64], point[48];
+    char labels[LABEL_BYTES]; /* the same as Prometheus writes them */
     _Atomic uint64_t requests[CODE_COUNT];
+    struct srv_histogram histograms[KIND_COUNT];
 };
 
 struct srv_metrics {
@@ -64,7 +75,6 @@ struct srv_metrics {
     _Atomic uint64_t loads[2];           /* failed, good */
     atomic_int connections;
     _Atomic uint64_t rejects[SRV_REJECT_COUNT];
-    struct histogram histograms[HISTOGRAM_COUNT];
     _Atomic uint64_t routes[]; /* [pattern_count + 1][CODE_COUNT] */
 };
 
@@ -76,38 +86,6 @@ static void add(_Atomic uint64_t *counter, uint64_t value)
 static uint64_t get(_Atomic uint64_t *counter)
 {
     return atomic_load_explicit(counter, memory_order_relaxed);
-}
-
-static void name_histograms(struct srv_metrics *metrics)
-{
-    static const struct {
-        const char *name, *help;
-    } texts[HISTOGRAM_COUNT] = {
-        [REQUEST] = {"cleave_request_duration_seconds",
-                     "Time from a request's headers to its answer."},
-        [QUEUE] = {"cleave_queue_duration_seconds",
-                   "Time that requests waited for a worker."},
-        [DECODE] = {"cleave_decode_duration_seconds",
-                    "Time to decode a JPEG or a frame."},
-        [INFERENCE] = {"cleave_inference_duration_seconds",
-                       "Time to run the network or its tail."},
-        [BODY] = {"cleave_request_body_bytes", "Size of request bodies."},
-    };
-    for (int i = 0; i < HISTOGRAM_COUNT; i++) {
-        struct histogram *histogram = &metrics->histograms[i];
-        histogram->name = texts[i].name;
-        histogram->help = texts[i].help;
-        if (i == BODY) {
-            histogram->bounds = byte_bounds;
-            histogram->bound_count = sizeof byte_bounds / sizeof *byte_bounds;
-            histogram->unit = 1;
-        } else {
-            histogram->bounds = second_bounds;
-            histogram->bound_count =
-                sizeof second_bounds / sizeof *second_bounds;
-            histogram->unit = 1e-6;
-        }
-    }
 }
 
 enum api_status srv_metrics_open(const char *const *patterns,
@@ -125,7 +103,6 @@ enum api_status srv_metrics_open(const char *const *patterns,
     pthread_mutex_init(&made->lock, NULL);
     made->patterns = patterns;
     made->pattern_count = pattern_count;
-    name_histograms(made);
     *metrics = made;
     return API_OK;
 }
@@ -146,6 +123,22 @@ void srv_metrics_close(struct srv_metrics **metrics)
     *metrics = NULL;
 }
 
+/* Appends name="value" to a series' labels, with a comma if they are not the
+ * first. Values are shorter than half the room, so escapes fit. */
+static void add_label(char *labels, const char *name, const char *value)
+{
+    size_t used = strlen(labels);
+    used += (size_t)snprintf(labels + used, LABEL_BYTES - used, "%s%s=\"",
+                             used ? "," : "", name);
+    for (; *value; value++) {
+        if (*value == '\\' || *value == '"')
+            labels[used++] = '\\';
+        labels[used++] = *value;
+    }
+    labels[used++] = '"';
+    labels[used] = '\0';
+}
+
 static struct srv_series *add_series(struct srv_metrics *metrics,
                                      const char *model, const char *version,
                                      const char *point)
@@ -156,6 +149,9 @@ static struct srv_series *add_series(struct srv_metrics *metrics,
     snprintf(made->model, sizeof made->model, "%s", model);
     snprintf(made->version, sizeof made->version, "%s", version);
     snprintf(made->point, sizeof made->point, "%s", point);
+    add_label(made->labels, "model", made->model);
+    add_label(made->labels, "version", made->version);
+    add_label(made->labels, "point", made->point);
     made->next = atomic_load(&metrics->series);
     atomic_store(&metrics->series, made);
     return made;
@@ -175,17 +171,6 @@ struct srv_series *srv_metrics_series(struct srv_metrics *metrics,
         series = add_series(metrics, model, version, point);
     pthread_mutex_unlock(&metrics->lock);
     return series;
-}
-
-static void observe(struct histogram *histogram, int64_t value)
-{
-    if (value < 0)
-        return;
-    size_t i = 0;
-    while (i < histogram->bound_count && (uint64_t)value > histogram->bounds[i])
-        i++;
-    add(&histogram->buckets[i], 1);
-    add(&histogram->sum, (uint64_t)value);
 }
 
 static size_t code_index(int http_code)
@@ -208,12 +193,16 @@ void srv_metrics_observe(struct srv_metrics *metrics,
     if (!observation->series)
         return;
     add(&observation->series->requests[code], 1);
-    struct histogram *histograms = metrics->histograms;
-    observe(&histograms[REQUEST], observation->total_us);
-    observe(&histograms[QUEUE], observation->queue_us);
-    observe(&histograms[DECODE], observation->decode_us);
-    observe(&histograms[INFERENCE], observation->infer_us);
-    observe(&histograms[BODY], (int64_t)observation->body_bytes);
+    struct srv_histogram *histograms = observation->series->histograms;
+    const int64_t values[KIND_COUNT] = {
+        [REQUEST] = observation->total_us,
+        [QUEUE] = observation->queue_us,
+        [DECODE] = observation->decode_us,
+        [INFERENCE] = observation->infer_us,
+        [BODY] = (int64_t)observation->body_bytes,
+    };
+    for (int i = 0; i < KIND_COUNT; i++)
+        srv_histogram_observe(&kinds[i], &histograms[i], values[i]);
 }
 
 void srv_metrics_reject(struct srv_metrics *metrics, enum srv_reject reason)
@@ -238,30 +227,15 @@ static void write_head(FILE *out, const char *name, const char *type,
     fprintf(out, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
 }
 
-static void write_label_value(FILE *out, const char *text)
+static void write_histograms(FILE *out, struct srv_metrics *metrics)
 {
-    for (; *text; text++) {
-        if (*text == '\\' || *text == '"')
-            fputc('\\', out);
-        fputc(*text, out);
+    for (int i = 0; i < KIND_COUNT; i++) {
+        write_head(out, kinds[i].name, "histogram", kinds[i].help);
+        for (struct srv_series *series = atomic_load(&metrics->series); series;
+             series = series->next)
+            srv_histogram_write(&kinds[i], &series->histograms[i],
+                                series->labels, out);
     }
-}
-
-static void write_histogram(FILE *out, struct histogram *histogram)
-{
-    write_head(out, histogram->name, "histogram", histogram->help);
-    uint64_t count = 0;
-    for (size_t i = 0; i < histogram->bound_count; i++) {
-        count += get(&histogram->buckets[i]);
-        fprintf(out, "%s_bucket{le=\"%.10g\"} %" PRIu64 "\n", histogram->name,
-                (double)histogram->bounds[i] * histogram->unit, count);
-    }
-    count += get(&histogram->buckets[histogram->bound_count]);
-    fprintf(out, "%s_bucket{le=\"+Inf\"} %" PRIu64 "\n", histogram->name,
-            count);
-    fprintf(out, "%s_sum %.17g\n", histogram->name,
-            (double)get(&histogram->sum) * histogram->unit);
-    fprintf(out, "%s_count %" PRIu64 "\n", histogram->name, count);
 }
 
 static void write_requests(FILE *out, struct srv_metrics *metrics)
@@ -274,12 +248,8 @@ static void write_requests(FILE *out, struct srv_metrics *metrics)
             uint64_t count = get(&series->requests[code]);
             if (count == 0)
                 continue;
-            fprintf(out,
-                    "cleave_requests_total{model=\"%s\",version=\"%s\","
-                    "point=\"",
-                    series->model, series->version);
-            write_label_value(out, series->point);
-            fprintf(out, "\",code=\"%d\"} %" PRIu64 "\n", codes[code], count);
+            fprintf(out, "cleave_requests_total{%s,code=\"%d\"} %" PRIu64 "\n",
+                    series->labels, codes[code], count);
         }
     }
 
@@ -357,13 +327,16 @@ char *srv_metrics_write(struct srv_metrics *metrics,
     if (!out)
         return NULL;
     write_requests(out, metrics);
-    for (int i = 0; i < HISTOGRAM_COUNT; i++)
-        write_histogram(out, &metrics->histograms[i]);
+    write_histograms(out, metrics);
     write_gauge(out, "cleave_queue_depth", "Requests waiting for a worker.",
                 gauges->queue_depth);
     write_gauge(out, "cleave_inflight_requests",
                 "Requests that workers are computing.", gauges->running);
     write_models(out, metrics, gauges);
+    if (gauges->certificate_ends)
+        write_gauge(out, "cleave_tls_certificate_not_after_seconds",
+                    "End of the TLS certificate since the Unix epoch.",
+                    (double)gauges->certificate_ends);
     write_gauge(out, "cleave_open_connections", "Connections of clients.",
                 atomic_load(&metrics->connections));
     write_head(out, "cleave_build_info", "gauge",

@@ -41,6 +41,7 @@ struct srv_observation {
 struct srv_gauges {
     unsigned queue_depth, running;
     unsigned models, models_failed; /* served; latest file was refused */
+    int64_t certificate_ends;       /* since the Unix epoch; 0: no TLS */
     const char *isa;                /* the engine's kernels */
 };
 

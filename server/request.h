@@ -8,6 +8,7 @@
 
 #include "api/status.h"
 #include "server/auth.h"
+#include "server/identity.h"
 #include "server/queue.h"
 
 struct srv_app;
@@ -51,10 +52,11 @@ struct srv_request {
     const struct srv_route *route; /* NULL: no such path */
     const char *name;              /* {model} in the path, or NULL */
     size_t name_length;
-    bool names_version;            /* {version} in the path */
-    struct srv_model *model;       /* leased; NULL if the route needs none */
-    char method[16];               /* cut if longer; no known one is */
-    char id[65];                   /* X-Request-Id */
+    bool names_version;      /* {version} in the path */
+    struct srv_model *model; /* leased; NULL if the route needs none */
+    char method[16];         /* cut if longer; no known one is */
+    struct srv_trace trace;
+    char id[SRV_ID_BYTES];         /* X-Request-Id */
     char client[SRV_CLIENT_BYTES]; /* whose token it came with, or "" */
     char *path;                    /* as received, percent signs and all */
     char *query;                   /* after the '?', or "" */

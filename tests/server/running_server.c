@@ -42,6 +42,7 @@ static void wait_a_little(void)
 
 void server_start(struct running_server *server, const char *const *arguments)
 {
+    server->ca_file = NULL;
     snprintf(server->folder, sizeof server->folder, "/tmp/cleaved-XXXXXX");
     ck_assert_ptr_nonnull(mkdtemp(server->folder));
     /* A server that becomes another user writes there, too. */

@@ -76,6 +76,7 @@ START_TEST(every_route_has_its_scope)
         {"GET", "/nowhere", 404, 404, 404},
         {"GET", "/metrics", 401, 403, 200},
         {"HEAD", "/metrics", 401, 403, 200},
+        {"GET", "/debug/slow", 401, 403, 403},
         {"GET", "/v1/models", 401, 200, 403},
         {"GET", "/v1/models/none", 401, 404, 403},
         {"GET", "/v1/models/tiny", 401, 200, 403},

@@ -43,6 +43,10 @@ static char *written(struct srv_metrics *metrics)
     return text;
 }
 
+/* Labels of `inference`, and of what was refused before it had a point. */
+#define POINT "model=\"m\",version=\"1\",point=\"a\\\"b\\\\c\""
+#define NO_POINT "model=\"m\",version=\"1\",point=\"\""
+
 static void assert_line(const char *text, const char *line)
 {
     char whole[300];
@@ -81,20 +85,28 @@ START_TEST(observations_are_counted)
     assert_line(text, "cleave_http_requests_total{route=\"\",code=\"404\"} 1");
     assert_line(text, "cleave_rejected_total{reason=\"queue_full\"} 1");
     assert_line(text, "cleave_rejected_total{reason=\"draining\"} 0");
-    assert_line(text, "cleave_request_duration_seconds_count 3");
-    assert_line(text, "cleave_queue_duration_seconds_count 2");
+    assert_line(text, "cleave_request_duration_seconds_count{" POINT "} 2");
+    assert_line(text, "cleave_request_duration_seconds_count{" NO_POINT "} 1");
+    ck_assert_ptr_null(strstr(text, "queue_duration_seconds_count{" NO_POINT));
+    assert_line(text, "cleave_queue_duration_seconds_count{" POINT "} 2");
     /* Bounds are inclusive. */
-    assert_line(text, "cleave_queue_duration_seconds_bucket{le=\"0.0005\"} 2");
-    assert_line(text, "cleave_decode_duration_seconds_bucket{le=\"0.0005\"} 0");
-    assert_line(text, "cleave_decode_duration_seconds_bucket{le=\"0.001\"} 2");
+    assert_line(text, "cleave_queue_duration_seconds_bucket{" POINT
+                      ",le=\"0.0005\"} 2");
+    assert_line(text, "cleave_decode_duration_seconds_bucket{" POINT
+                      ",le=\"0.0005\"} 0");
+    assert_line(text, "cleave_decode_duration_seconds_bucket{" POINT
+                      ",le=\"0.001\"} 2");
     /* Beyond the last bound. */
-    assert_line(text, "cleave_inference_duration_seconds_bucket{le=\"10\"} 0");
+    assert_line(text, "cleave_inference_duration_seconds_bucket{" POINT
+                      ",le=\"10\"} 0");
+    assert_line(text, "cleave_inference_duration_seconds_bucket{" POINT
+                      ",le=\"+Inf\"} 2");
+    assert_line(text, "cleave_inference_duration_seconds_sum{" POINT "} 40");
+    assert_line(text, "cleave_request_body_bytes_sum{" POINT "} 2048");
     assert_line(text,
-                "cleave_inference_duration_seconds_bucket{le=\"+Inf\"} 2");
-    assert_line(text, "cleave_inference_duration_seconds_sum 40");
-    assert_line(text, "cleave_request_body_bytes_sum 2048");
-    assert_line(text, "cleave_request_body_bytes_bucket{le=\"512\"} 1");
-    assert_line(text, "cleave_request_body_bytes_bucket{le=\"1024\"} 3");
+                "cleave_request_body_bytes_bucket{" POINT ",le=\"512\"} 0");
+    assert_line(text,
+                "cleave_request_body_bytes_bucket{" POINT ",le=\"1024\"} 2");
     assert_line(text, "cleave_queue_depth 3");
     assert_line(text, "cleave_inflight_requests 2");
     assert_line(text, "cleave_models 4");
@@ -173,9 +185,9 @@ START_TEST(every_line_is_well_formed)
         ck_assert_int_eq(strncmp(line, family, strlen(family)), 0);
         const char *suffix = line + strlen(family);
         if (strcmp(type, "histogram") == 0)
-            ck_assert(strncmp(suffix, "_bucket{le=\"", 12) == 0 ||
-                      strncmp(suffix, "_sum ", 5) == 0 ||
-                      strncmp(suffix, "_count ", 7) == 0);
+            ck_assert(strncmp(suffix, "_bucket{model=\"", 15) == 0 ||
+                      strncmp(suffix, "_sum{model=", 11) == 0 ||
+                      strncmp(suffix, "_count{model=", 13) == 0);
         else
             ck_assert_uint_eq(length, strlen(family));
         char *end;
@@ -209,8 +221,8 @@ START_TEST(threads_lose_no_count)
     for (int i = 0; i < 4; i++)
         pthread_join(threads[i], NULL);
     char *text = written(metrics);
-    assert_line(text, "cleave_request_duration_seconds_count 40000");
-    assert_line(text, "cleave_request_duration_seconds_sum 120000");
+    assert_line(text, "cleave_request_duration_seconds_count{" POINT "} 40000");
+    assert_line(text, "cleave_request_duration_seconds_sum{" POINT "} 120000");
     free(text);
     srv_metrics_close(&metrics);
 }

@@ -1,0 +1,14 @@
+/* What is recorded of each request: metrics, log, and the list of slow ones. */
+#ifndef CLEAVE_SERVER_ACCESS_H
+#define CLEAVE_SERVER_ACCESS_H
+
+#include "server/request.h"
+
+/* Of a request whose reply is about to be sent. Never of a body: no picture
+ * and nothing that was seen in one. Thread-safe. */
+void srv_access_record(const struct srv_request *request);
+
+/* Of a request that ended without a reply. `reason`: the HTTP library's. */
+void srv_access_abort(const struct srv_request *request, int reason);
+
+#endif
