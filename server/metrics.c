@@ -333,10 +333,11 @@ char *srv_metrics_write(struct srv_metrics *metrics,
     write_gauge(out, "cleave_inflight_requests",
                 "Requests that workers are computing.", gauges->running);
     write_models(out, metrics, gauges);
+    write_head(out, "cleave_tls_certificate_not_after_seconds", "gauge",
+               "End of the TLS certificate since the Unix epoch.");
     if (gauges->certificate_ends)
-        write_gauge(out, "cleave_tls_certificate_not_after_seconds",
-                    "End of the TLS certificate since the Unix epoch.",
-                    (double)gauges->certificate_ends);
+        fprintf(out, "cleave_tls_certificate_not_after_seconds %" PRId64 "\n",
+                gauges->certificate_ends);
     write_gauge(out, "cleave_open_connections", "Connections of clients.",
                 atomic_load(&metrics->connections));
     write_head(out, "cleave_build_info", "gauge",
