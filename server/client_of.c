@@ -8,17 +8,26 @@
 
 uint64_t srv_client_key(const struct sockaddr *address)
 {
+    /* An IPv4 address has the place of a prefix that IPv6 reserves, 0::/8. A
+     * socket of both families shows it as ::ffff:a.b.c.d. */
+    static const unsigned char mapped[12] = {[10] = 0xFF, [11] = 0xFF};
+    unsigned char bytes[8] = {0, 0, 0xFF, 0xFF};
     uint64_t key = 0;
     if (address->sa_family == AF_INET) {
         struct sockaddr_in own;
         memcpy(&own, address, sizeof own);
-        /* Apart from any IPv6 prefix: ::/64 has no clients. */
-        key = own.sin_addr.s_addr;
+        memcpy(bytes + 4, &own.sin_addr, 4);
     } else if (address->sa_family == AF_INET6) {
         struct sockaddr_in6 own;
         memcpy(&own, address, sizeof own);
-        memcpy(&key, own.sin6_addr.s6_addr, sizeof key);
+        if (memcmp(&own.sin6_addr, mapped, sizeof mapped) == 0)
+            memcpy(bytes + 4, own.sin6_addr.s6_addr + 12, 4);
+        else
+            memcpy(bytes, own.sin6_addr.s6_addr, sizeof bytes);
+    } else {
+        return 0;
     }
+    memcpy(&key, bytes, sizeof key);
     return key;
 }
 

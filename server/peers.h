@@ -7,10 +7,10 @@
 #include "api/status.h"
 
 struct srv_peers;
-struct srv_peer; /* one address with at least one connection */
+struct srv_peer; /* one client with at least one connection */
 
-/* No address gets more than `most` at a time. IPv6 addresses count as one if
- * their first 64 bits are the same: whoever has one has all of those. */
+/* No client, as srv_client_key tells them apart, gets more than `most` at a
+ * time. */
 enum api_status srv_peers_open(unsigned most, struct srv_peers **peers);
 
 /* All must have left. NULL is fine. */

@@ -37,6 +37,7 @@ START_TEST(who_is_one_client)
         {"::ffff:192.0.2.1", "::ffff:192.0.2.2", 0},
         {"2001:db8:1:2::1", "2001:db8:1:2:ffff::9", 1},
         {"2001:db8:1:2::1", "2001:db8:1:3::1", 0},
+        {"32.1.13.184", "2001:db8::1", 0},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         ck_assert_int_eq(srv_peers_open(1, &peers), API_OK);
