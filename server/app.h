@@ -24,7 +24,8 @@ struct srv_app {
     struct srv_loader *loader;
     struct srv_metrics *metrics;
     struct srv_slow *slow;
-    atomic_bool draining; /* set once: no new inference is accepted */
+    bool socket_inherited; /* the supervisor goes on listening */
+    atomic_bool draining;  /* set once: no new inference is accepted */
 };
 
 static inline bool srv_app_is_draining(struct srv_app *app)

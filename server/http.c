@@ -38,6 +38,7 @@
 struct srv_http {
     struct srv_app *app;
     struct MHD_Daemon *daemon;
+    MHD_socket listening; /* once it no longer is the library's */
     struct srv_reaper *reaper;
     struct srv_linger *linger;
     struct srv_peers *peers;
@@ -480,6 +481,7 @@ enum api_status srv_http_open(struct srv_app *app, int listening,
     if (!made)
         return api_fail(error, API_NO_MEMORY, "no memory for the HTTP server");
     made->app = app;
+    made->listening = MHD_INVALID_SOCKET;
     enum api_status status = srv_reaper_open(&made->reaper);
     if (status == API_OK)
         status =
@@ -511,9 +513,12 @@ unsigned srv_http_accepted(struct srv_http *http)
 
 void srv_http_stop_listening(struct srv_http *http)
 {
-    MHD_socket listening = MHD_quiesce_daemon(http->daemon);
-    if (listening != MHD_INVALID_SOCKET)
-        close(listening);
+    http->listening = MHD_quiesce_daemon(http->daemon);
+    /* It must stay open, as the library's threads may still look at it; but
+     * clients should be refused, not wait. Unless the socket is a supervisor's:
+     * then they wait for the next server. */
+    if (http->listening != MHD_INVALID_SOCKET && !http->app->socket_inherited)
+        shutdown(http->listening, SHUT_RDWR);
 }
 
 void srv_http_close(struct srv_http **http)
@@ -523,6 +528,8 @@ void srv_http_close(struct srv_http **http)
         return;
     if (old->daemon)
         MHD_stop_daemon(old->daemon);
+    if (old->listening != MHD_INVALID_SOCKET)
+        close(old->listening);
     srv_linger_close(&old->linger);
     srv_reaper_close(&old->reaper);
     srv_peers_close(&old->peers);

@@ -110,6 +110,7 @@ static enum api_status serve_models(struct srv_app *app,
 
     /* The port first: that it is taken should not be learnt last. */
     enum api_status status = srv_listener_inherit(&listening, &port, error);
+    app->socket_inherited = listening >= 0;
     if (status == API_OK && listening < 0)
         status = srv_listener_open(config->host, config->port, &listening,
                                    &port, error);

@@ -144,6 +144,15 @@ START_TEST(a_socket_can_be_handed_over)
     int status;
     ck_assert_int_eq(waitpid(pid, &status, 0), pid);
     ck_assert(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+
+    /* Nobody is refused between two servers. */
+    raw = raw_connect(&server);
+    raw_send_text(raw, "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n");
+    pid = hand_over(listening, "1");
+    ck_assert_int_eq(raw_reply(raw, reply, sizeof reply), 200);
+    close(raw);
+    kill(pid, SIGTERM);
+    ck_assert_int_eq(waitpid(pid, &status, 0), pid);
     close(listening);
 }
 END_TEST
