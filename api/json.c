@@ -134,9 +134,15 @@ char *api_answer_write(const struct api_answer *answer)
     }
     if (!top)
         return NULL;
-    return dump(json_pack("{s:s,s:s,s:s,s:o}", "model", answer->model,
-                          "version", answer->version, "point", answer->point,
-                          "top", top));
+    json_t *root =
+        json_pack("{s:s,s:s,s:s,s:o}", "model", answer->model, "version",
+                  answer->version, "point", answer->point, "top", top);
+    if (root && answer->asked[0] &&
+        !put(root, "asked", json_string(answer->asked))) {
+        json_decref(root);
+        return NULL;
+    }
+    return dump(root);
 }
 
 char *api_problem_write(enum api_status status, const char *detail,
@@ -348,6 +354,8 @@ enum api_status api_answer_read(const char *text, size_t bytes,
                   sizeof answer.version);
     api_read_string(&reader, root, "point", true, false, answer.point,
                     sizeof answer.point);
+    api_read_string(&reader, root, "asked", false, false, answer.asked,
+                    sizeof answer.asked);
     json_t *top = api_member(&reader, root, "top", true);
     size_t count = json_array_size(top);
     if (top && !json_is_array(top))

@@ -20,6 +20,7 @@ struct api_class {
 struct api_answer {
     char model[64], version[64];
     char point[48];
+    char asked[48]; /* the point that was asked for, or "" for the same */
     uint32_t top_count;
     struct api_class top[API_LIMIT_TOP];
 };

@@ -34,6 +34,7 @@ struct api_tensor {
 struct api_infer_request {
     char id[API_LIMIT_INFER_ID_BYTES + 1]; /* "": none */
     uint64_t timeout_us;                   /* 0: none */
+    char quality[16];                      /* "": none */
     struct api_tensor input;
     uint32_t top_count; /* classes to answer with, or 0: all probabilities */
     bool binary;        /* the output goes behind the JSON */
@@ -52,7 +53,8 @@ void api_infer_free(struct api_infer_request *request);
 
 /* The answer to one. */
 struct api_infer_answer {
-    const char *model, *version, *point;
+    const char *model, *version;
+    const char *point, *asked; /* the point that answers, and was asked for */
     const struct api_infer_request *request;
     const float *probabilities; /* class_count of them */
     uint32_t class_count;

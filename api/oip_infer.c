@@ -273,6 +273,8 @@ enum api_status api_infer_read(uint8_t *body, size_t body_bytes,
     const json_t *parameters = json_object_get(root, "parameters");
     read.timeout_us = api_read_whole(&reader, parameters, "timeout", false, 0,
                                      UINT64_C(3600000000), 0);
+    api_read_string(&reader, parameters, "quality", false, false, read.quality,
+                    sizeof read.quality);
     read.binary =
         json_is_true(json_object_get(parameters, "binary_data_output"));
     read_output(&reader, root, &read);
@@ -375,8 +377,13 @@ static char *write_json(const struct api_infer_answer *answer,
                                       answer->version, "parameters", "point",
                                       answer->point, "outputs", output);
     json_decref(output);
-    if (root && request->id[0] &&
-        json_object_set_new(root, "id", json_string(request->id)) != 0) {
+    bool lighter = strcmp(answer->asked, answer->point) != 0;
+    if (root &&
+        ((request->id[0] &&
+          json_object_set_new(root, "id", json_string(request->id)) != 0) ||
+         (lighter &&
+          json_object_set_new(json_object_get(root, "parameters"), "asked",
+                              json_string(answer->asked)) != 0))) {
         json_decref(root);
         root = NULL;
     }

@@ -246,6 +246,20 @@ bool nn_model_has_tail(const struct nn_model *model, uint16_t point)
                                                        : false);
 }
 
+bool nn_model_same_input(const struct nn_model *model, uint16_t a, uint16_t b)
+{
+    const struct nn_bundle_point *one = point_at(model, a);
+    const struct nn_bundle_point *other = point_at(model, b);
+
+    if (!one || !other || one->info.kind != other->info.kind)
+        return false;
+    if (one->info.kind == API_POINT_SPLIT)
+        return one->head && one->head == other->head &&
+               one->info.codec == other->info.codec &&
+               one->prior == other->prior;
+    return one->info.kind == API_POINT_OFFLOAD;
+}
+
 enum api_status nn_model_export_head(const struct nn_model *model,
                                      bool include_local, uint8_t **bytes,
                                      size_t *byte_count,

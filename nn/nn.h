@@ -19,10 +19,10 @@ struct nn_context;
 
 /* What the network takes: RGB bytes, height x width x 3, interleaved. */
 struct nn_input {
-    uint16_t width, height;    /* pixels */
-    uint16_t resize_shorter;   /* shorter side before the centre crop */
-    bool bicubic;              /* else bilinear; both antialiased */
-    float mean[3], scale[3];   /* x = (pixel - mean) / scale */
+    uint16_t width, height;  /* pixels */
+    uint16_t resize_shorter; /* shorter side before the centre crop */
+    bool bicubic;            /* else bilinear; both antialiased */
+    float mean[3], scale[3]; /* x = (pixel - mean) / scale */
 };
 
 /* One class of an answer. */
@@ -61,6 +61,11 @@ int nn_model_point_find(const struct nn_model *model, const char *id);
  * False for a side that such a point does not have. */
 bool nn_model_has_head(const struct nn_model *model, uint16_t point);
 bool nn_model_has_tail(const struct nn_model *model, uint16_t point);
+
+/* Can what a device sends for point `a` be finished as point `b`? Between
+ * split points that share head, codec and prior but not the tail, and between
+ * offload points. */
+bool nn_model_same_input(const struct nn_model *model, uint16_t a, uint16_t b);
 
 /* Serialises the subset that a device needs: heads, priors, labels, points,
  * and with `include_local` the whole network. *bytes is malloc'ed and becomes

@@ -14,6 +14,36 @@ static struct srv_workspace *borrow(struct srv_request *request)
     return request->infer.workspace;
 }
 
+enum api_status srv_compute_quality(struct srv_request *request,
+                                    const char *quality,
+                                    struct api_error *error)
+{
+    request->infer.may_lighten = strcmp(quality, "auto") == 0;
+    if (request->infer.may_lighten || strcmp(quality, "full") == 0)
+        return API_OK;
+    return api_fail(error, API_BAD_REQUEST, "quality is full or auto");
+}
+
+/* Sets the point that was asked for, and the one that will answer. */
+static void choose(struct srv_request *request, int asked)
+{
+    struct srv_app *app = request->app;
+    const struct srv_model *model = request->model;
+    const struct api_point *points = model->info.points;
+    int best = asked;
+    if (request->infer.may_lighten &&
+        srv_queue_depth(app->queue) >= app->config->light_queue) {
+        for (uint16_t i = 0; i < model->info.point_count; i++) {
+            if (points[i].tail_macs < points[best].tail_macs &&
+                nn_model_has_tail(model->nn, i) &&
+                nn_model_same_input(model->nn, (uint16_t)asked, i))
+                best = i;
+        }
+    }
+    request->infer.asked = asked;
+    request->infer.point = best;
+}
+
 void srv_compute_end(struct srv_request *request)
 {
     if (request->infer.workspace)
@@ -42,7 +72,7 @@ enum api_status srv_compute_jpeg(struct srv_request *request,
 {
     struct srv_infer *infer = &request->infer;
     struct srv_workspace *workspace = borrow(request);
-    infer->point = request->model->offload_point;
+    choose(request, request->model->offload_point);
     int64_t begun_us = srv_now_us();
     enum api_status status =
         nn_picture_from_jpeg(nn_model_input(request->model->nn), jpeg,
@@ -57,7 +87,7 @@ enum api_status srv_compute_pixels(struct srv_request *request,
 {
     const struct api_model *info = &request->model->info;
     struct srv_workspace *workspace = borrow(request);
-    request->infer.point = request->model->offload_point;
+    choose(request, request->model->offload_point);
     memcpy(workspace->pixels, pixels,
            (size_t)info->input_width * info->input_height * 3);
     return run_full(request, error);
@@ -122,7 +152,7 @@ enum api_status srv_compute_frame(struct srv_request *request,
     status = match(request->model, &frame, error);
     if (status != API_OK)
         return status;
-    infer->point = frame.point;
+    choose(request, frame.point);
     struct srv_workspace *workspace = borrow(request);
     status = nn_latent_decode(workspace->context, frame.point, frame.payload,
                               frame.payload_bytes, workspace->latent, error);
@@ -130,8 +160,8 @@ enum api_status srv_compute_frame(struct srv_request *request,
     infer->decode_us = decoded_us - begun_us;
     if (status != API_OK)
         return status;
-    status = nn_run_tail(workspace->context, frame.point, workspace->latent,
-                         workspace->probabilities);
+    status = nn_run_tail(workspace->context, (uint16_t)infer->point,
+                         workspace->latent, workspace->probabilities);
     infer->infer_us = srv_now_us() - decoded_us;
     if (status != API_OK)
         return api_fail(error, status, "the tail did not run");

@@ -8,7 +8,10 @@
 #include "api/status.h"
 #include "server/request.h"
 
-/* Each borrows a workspace of the request's model, in which the probabilities
+/* Under load, a request that allows it is answered by the lightest network that
+ * can: then `infer.point` is another one than `infer.asked`.
+ *
+ * Each borrows a workspace of the request's model, in which the probabilities
  * are left, and sets the point and how long the stages took. Worker threads.
  * Errors are those of nn_picture_from_jpeg, api_frame_read and
  * nn_latent_decode; API_MODEL_MISMATCH for a frame of no served version. */
@@ -30,6 +33,12 @@ enum api_status srv_compute_pixels(struct srv_request *request,
 enum api_status srv_compute_frame(struct srv_request *request,
                                   const uint8_t *bytes, size_t count,
                                   struct api_error *error);
+
+/* Says in `quality` whether the request lets the server choose: "auto" or
+ * "full". API_BAD_REQUEST for anything else. */
+enum api_status srv_compute_quality(struct srv_request *request,
+                                    const char *quality,
+                                    struct api_error *error);
 
 /* Gives the workspace back, if one was borrowed. */
 void srv_compute_end(struct srv_request *request);

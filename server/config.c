@@ -53,6 +53,8 @@ static const struct option options[] = {
      "requests that may wait for a worker"},
     {"client-queue", NUMBER_MEMBER(client_queue, 0, 65536), "0", "N",
      "of them, requests of one client address; 0 for no such limit"},
+    {"light-queue", NUMBER_MEMBER(light_queue, 0, 65536), "8", "N",
+     "waiting requests from which on quality=auto means a lighter network"},
     {"http-threads", NUMBER_MEMBER(http_threads, 1, 64), "2", "N",
      "threads that read and write the network"},
     {"connections", NUMBER_MEMBER(connections, 16, 1000000), "1024", "N",

@@ -23,6 +23,7 @@ struct srv_config {
     unsigned workers;
     unsigned queue;
     unsigned client_queue; /* of one client; 0: as many as `queue` */
+    unsigned light_queue;
     unsigned http_threads;
     unsigned connections;
     unsigned connections_per_client;

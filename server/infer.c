@@ -42,6 +42,12 @@ void srv_infer_begin(struct srv_request *request)
         status = srv_request_header_number(request, "X-Request-Timeout-Ms", 1,
                                            3600000, app->config->deadline_ms,
                                            &timeout_ms, &error);
+    char quality[8] = "full";
+    if (status == API_OK &&
+        srv_request_query(request, "quality", quality, sizeof quality) < 0)
+        quality[0] = '\0';
+    if (status == API_OK)
+        status = srv_compute_quality(request, quality, &error);
     if (status != API_OK) {
         srv_reply_problem(request, status, error.text);
         return;
@@ -103,6 +109,9 @@ static void reply_answer(struct srv_request *request)
     snprintf(answer.version, sizeof answer.version, "%s", model->info.version);
     snprintf(answer.point, sizeof answer.point, "%s",
              model->info.points[request->infer.point].id);
+    if (request->infer.asked != request->infer.point)
+        snprintf(answer.asked, sizeof answer.asked, "%s",
+                 model->info.points[request->infer.asked].id);
     char *text = api_answer_write(&answer);
     srv_reply_owned(request, 200, "application/json", text,
                     text ? strlen(text) : 0);

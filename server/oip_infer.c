@@ -102,6 +102,7 @@ static void reply(struct srv_request *request,
         .model = model->info.name,
         .version = model->info.version,
         .point = model->info.points[request->infer.point].id,
+        .asked = model->info.points[request->infer.asked].id,
         .request = asked,
         .probabilities = probabilities,
         .class_count = model->info.class_count,
@@ -138,7 +139,10 @@ static void answer(struct srv_request *request)
     if (asked.timeout_us == 0 ||
         !srv_infer_expired(request,
                            request->received_us + (int64_t)asked.timeout_us)) {
-        status = run_input(request, &asked.input, &error);
+        if (asked.quality[0])
+            status = srv_compute_quality(request, asked.quality, &error);
+        if (status == API_OK)
+            status = run_input(request, &asked.input, &error);
         if (status == API_OK)
             reply(request, &asked);
         else

@@ -31,6 +31,7 @@ struct srv_request *srv_request_open(struct srv_app *app, const char *target)
     }
     request->body_limit = app->config->max_body_bytes;
     request->started_us = srv_now_us();
+    request->infer.asked = -1;
     request->infer.point = -1;
     request->infer.queue_us = -1;
     request->infer.decode_us = -1;

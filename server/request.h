@@ -40,8 +40,10 @@ struct srv_infer {
     struct srv_job job;
     void (*answer)(struct srv_request *request); /* once a worker is free */
     uint32_t top_count;
-    size_t json_bytes;               /* of the body; OIP only */
-    int point;                       /* index of the operating point, or -1 */
+    size_t json_bytes; /* of the body; OIP only */
+    bool may_lighten;  /* quality=auto */
+    int asked;         /* index of the point that was asked for, or -1 */
+    int point;         /* index of the operating point, or -1 */
     struct srv_workspace *workspace; /* borrowed from the model, or NULL */
     int64_t queue_us, decode_us, infer_us; /* -1: did not happen */
 };

@@ -190,6 +190,8 @@ START_TEST(wrong_requests_are_refused_with_a_reason)
 }
 END_TEST
 
+static const char *asked_point = "offload";
+
 /* What the answer to this request looks like. */
 static void assert_answer(const char *json, const char *expected,
                           const void *binary, size_t binary_bytes)
@@ -201,6 +203,7 @@ static void assert_answer(const char *json, const char *expected,
         .model = "m",
         .version = "1",
         .point = "offload",
+        .asked = asked_point,
         .request = &request,
         .probabilities = probabilities,
         .class_count = 2,
@@ -255,6 +258,14 @@ START_TEST(answers_have_the_asked_form)
                "\"parameters\":{\"binary_data_size\":18}",
                ""),
         "\16\0\0\0000.750000:1:dog", 18);
+    asked_point = "offload-large";
+    assert_answer(ASKING("\"outputs\":[]"),
+                  "{\"model_name\":\"m\",\"model_version\":\"1\","
+                  "\"parameters\":{\"point\":\"offload\","
+                  "\"asked\":\"offload-large\"},\"outputs\":[{\"name\":"
+                  "\"probabilities\",\"datatype\":\"FP32\",\"shape\":[1,2],"
+                  "\"data\":[0.25,0.75]}]}",
+                  "", 0);
 }
 END_TEST
 

@@ -31,6 +31,7 @@ static void check_answer(const struct api_infer_request *request)
         .model = "m",
         .version = "1",
         .point = "p",
+        .asked = "p",
         .request = request,
         .probabilities = probabilities,
         .class_count = 3,

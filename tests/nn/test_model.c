@@ -404,8 +404,8 @@ START_TEST(threads_share_a_model)
         ck_assert_int_eq(pthread_create(&threads[i], NULL, work, &workers[i]),
                          0);
     }
-    ck_assert_int_eq(
-        nn_run_full(rig.context, 0, rig.pixels, rig.probabilities), API_OK);
+    ck_assert_int_eq(nn_run_full(rig.context, 0, rig.pixels, rig.probabilities),
+                     API_OK);
     for (int i = 0; i < WORKERS; i++) {
         ck_assert_int_eq(pthread_join(threads[i], NULL), 0);
         ck_assert(!workers[i].failed);
@@ -440,6 +440,13 @@ START_TEST(points_without_a_part_are_refused)
         ck_assert_int_eq(
             nn_run_tail(rig.context, i, rig.latent, rig.probabilities),
             API_UNAVAILABLE);
+    }
+    for (uint16_t i = 0; i < count; i++) {
+        /* Rates have priors of their own, widths heads of their own. */
+        for (uint16_t j = 0; j < count; j++)
+            ck_assert_int_eq(nn_model_same_input(rig.model, i, j),
+                             i == j && nn_model_has_tail(rig.model, i));
+        ck_assert(!nn_model_same_input(rig.model, i, count));
     }
     ck_assert_ptr_null(nn_model_point(rig.model, count));
     ck_assert_ptr_null(

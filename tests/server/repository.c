@@ -29,16 +29,24 @@ void repository_remove(const struct repository *repository)
     waitpid(pid, NULL, 0);
 }
 
+/* Where what follows the first `before` after `from` begins. */
+static size_t find(const char *bytes, size_t count, size_t from,
+                   const char *before)
+{
+    size_t length = strlen(before);
+    size_t at = from;
+    while (at + length < count && memcmp(bytes + at, before, length) != 0)
+        at++;
+    ck_assert_uint_lt(at + length, count);
+    return at + length;
+}
+
 /* Overwrites what follows the first `before` in the header. */
 static void change(char *bytes, size_t count, const char *before,
                    const char *text)
 {
-    size_t length = strlen(before);
-    size_t at = 0;
-    while (at + length < count && memcmp(bytes + at, before, length) != 0)
-        at++;
-    ck_assert_uint_lt(at + length + strlen(text), count);
-    memcpy(bytes + at + length, text, strlen(text));
+    size_t at = find(bytes, count, 0, before);
+    memcpy(bytes + at, text, strlen(text));
 }
 
 static void write_bundle(const struct repository *repository,
@@ -88,6 +96,18 @@ void repository_put(const struct repository *repository, const char *name,
     char bytes[MOST_BYTES];
     size_t count = make_variant(bytes, name, version, digit);
     write_bundle(repository, name, version, bytes, count);
+}
+
+void repository_put_two_tails(const struct repository *repository)
+{
+    char bytes[MOST_BYTES];
+    size_t count = make_variant(bytes, "tiny", "0.1.0", 'f');
+    size_t point = find(bytes, count, 0, "\\\"id\\\": \\\"w50-high\\\"");
+    size_t macs = find(bytes, count, point, "\\\"tail_macs\\\": ");
+    memcpy(bytes + macs, "10", 2);
+    size_t prior = find(bytes, count, macs, "\\\"prior\\\": ");
+    memcpy(bytes + prior, "\\\"w50-low\\\" ", 12);
+    write_bundle(repository, "tiny", "0.1.0", bytes, count);
 }
 
 void repository_put_broken(const struct repository *repository,

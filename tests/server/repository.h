@@ -17,6 +17,10 @@ void repository_remove(const struct repository *repository);
 void repository_put(const struct repository *repository, const char *name,
                     const char *version, char digit);
 
+/* Puts the tiny model there with two tails for the frames of the point
+ * "w50-low": the lighter one is the point "w50-high". */
+void repository_put_two_tails(const struct repository *repository);
+
 /* Puts half a bundle there in the same way. */
 void repository_put_broken(const struct repository *repository,
                            const char *name, const char *version);

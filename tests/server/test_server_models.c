@@ -159,6 +159,81 @@ START_TEST(a_single_bundle_is_read_again)
 }
 END_TEST
 
+/* An inference request with a frame in JSON; malloc'ed. */
+static char *describe(const uint8_t *frame, size_t bytes)
+{
+    char *text = NULL;
+    size_t length;
+    FILE *out = open_memstream(&text, &length);
+    fprintf(out,
+            "{\"parameters\":{\"quality\":\"auto\"},\"inputs\":[{\"name\":"
+            "\"frame\",\"datatype\":\"UINT8\",\"shape\":[%zu],\"data\":[",
+            bytes);
+    for (size_t i = 0; i < bytes; i++)
+        fprintf(out, i ? ",%u" : "%u", (unsigned)frame[i]);
+    fputs("]}]}", out);
+    ck_assert_int_eq(fclose(out), 0);
+    return text;
+}
+
+/* Sends a frame of w50-low and tells which point answered, and whether the
+ * answer says that another was asked for. */
+static void assert_answered_by(const char *query, const void *frame,
+                               size_t bytes, const char *point,
+                               const char *asked)
+{
+    char path[80];
+    struct exchange exchange;
+    struct api_answer answer;
+    snprintf(path, sizeof path, "/v1/models/tiny/tail%s", query);
+    exchange_send(NULL, &server, "POST", path, FRAME_TYPE, frame, bytes,
+                  &exchange);
+    ck_assert_msg(exchange.code == 200, "%s", exchange.body);
+    ck_assert_int_eq(
+        api_answer_read(exchange.body, exchange.body_bytes, &answer, NULL),
+        API_OK);
+    ck_assert_str_eq(answer.point, point);
+    ck_assert_str_eq(answer.asked, asked);
+    exchange_free(&exchange);
+}
+
+START_TEST(load_moves_who_allows_it_to_the_lighter_tail)
+{
+    static uint8_t frame[API_LIMIT_FRAME_BYTES];
+    size_t bytes;
+    struct model_rig rig;
+    model_rig_open(&rig);
+    model_rig_frame(&rig, model_rig_split(&rig), frame, &bytes);
+    model_rig_close(&rig);
+    repository_put_two_tails(&repository);
+    bool loaded = _i == 1;
+    server_start(&server, (const char *const[]){"--models", repository.folder,
+                                                "--light-queue",
+                                                loaded ? "0" : "1", NULL});
+    assert_answered_by("", frame, bytes, "w50-low", "");
+    assert_answered_by("?quality=full", frame, bytes, "w50-low", "");
+    assert_answered_by("?quality=auto", frame, bytes,
+                       loaded ? "w50-high" : "w50-low",
+                       loaded ? "w50-low" : "");
+
+    char *body = describe(frame, bytes);
+    struct exchange exchange;
+    exchange_send(NULL, &server, "POST", "/v2/models/tiny/infer", NULL, body,
+                  strlen(body), &exchange);
+    ck_assert_int_eq(exchange.code, 200);
+    ck_assert_ptr_nonnull(strstr(
+        exchange.body, loaded ? "{\"point\":\"w50-high\",\"asked\":\"w50-low\"}"
+                              : "{\"point\":\"w50-low\"}"));
+    exchange_free(&exchange);
+    free(body);
+    exchange_send(NULL, &server, "POST", "/v1/classify?quality=best", JPEG_TYPE,
+                  "x", 1, &exchange);
+    exchange_assert_problem(&exchange, API_BAD_REQUEST);
+    exchange_free(&exchange);
+    ck_assert_int_eq(server_end(&server, SIGTERM), 0);
+}
+END_TEST
+
 static atomic_bool enough;
 
 static void *classify_on(void *argument)
@@ -217,6 +292,8 @@ Suite *make_suite(void)
     tcase_add_test(cases, devices_keep_their_version_while_it_is_served);
     tcase_add_test(cases, a_watched_folder_heals);
     tcase_add_test(cases, a_single_bundle_is_read_again);
+    tcase_add_loop_test(cases, load_moves_who_allows_it_to_the_lighter_tail, 0,
+                        2);
     tcase_add_test(cases, no_request_fails_while_models_change);
     Suite *suite = suite_create("server models");
     suite_add_tcase(suite, cases);
