@@ -118,22 +118,26 @@ static enum api_status check_points(struct nn_model *model,
     return API_OK;
 }
 
-enum api_status nn_model_open(const char *path, struct nn_model **model,
-                              struct api_error *error)
+/* Takes the bundle, whatever comes of it. */
+static enum api_status open_bundle(struct nn_bundle *bundle,
+                                   struct nn_model **model,
+                                   struct api_error *error)
 {
     const struct nn_kernels *kernels;
     struct nn_model *made;
     enum api_status status = nn_cpu_select(&kernels, error);
 
-    if (status != API_OK)
+    if (status != API_OK) {
+        nn_bundle_close(&bundle);
         return status;
+    }
     made = calloc(1, sizeof *made);
-    if (!made)
+    if (!made) {
+        nn_bundle_close(&bundle);
         return api_fail(error, API_NO_MEMORY, "no memory for the model");
+    }
     made->kernels = kernels;
-    status = nn_bundle_open(path, &made->bundle, error);
-    if (status != API_OK)
-        goto out;
+    made->bundle = bundle;
     status = nn_weights_open(kernels, &made->weights);
     if (status != API_OK) {
         api_fail(error, status, "no memory for the weights");
@@ -151,6 +155,25 @@ enum api_status nn_model_open(const char *path, struct nn_model **model,
 out:
     nn_model_close(&made);
     return status;
+}
+
+enum api_status nn_model_open(const char *path, struct nn_model **model,
+                              struct api_error *error)
+{
+    struct nn_bundle *bundle;
+    enum api_status status = nn_bundle_open(path, &bundle, error);
+
+    return status == API_OK ? open_bundle(bundle, model, error) : status;
+}
+
+enum api_status nn_model_open_bytes(const uint8_t *bytes, size_t count,
+                                    struct nn_model **model,
+                                    struct api_error *error)
+{
+    struct nn_bundle *bundle;
+    enum api_status status = nn_bundle_parse(bytes, count, &bundle, error);
+
+    return status == API_OK ? open_bundle(bundle, model, error) : status;
 }
 
 void nn_model_close(struct nn_model **model)

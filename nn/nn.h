@@ -40,6 +40,11 @@ struct nn_class {
 enum api_status nn_model_open(const char *path, struct nn_model **model,
                               struct api_error *error);
 
+/* The same from memory, which is borrowed until the model is closed. */
+enum api_status nn_model_open_bytes(const uint8_t *bytes, size_t count,
+                                    struct nn_model **model,
+                                    struct api_error *error);
+
 /* Frees the model and sets *model to NULL; NULL is fine. All contexts must be
  * closed before. */
 void nn_model_close(struct nn_model **model);

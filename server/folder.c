@@ -5,8 +5,11 @@
 #include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+
+#include "api/limits.h"
 
 #define FILE_NAME "model.safetensors"
 
@@ -75,6 +78,45 @@ static bool take_stamp(struct srv_bundle_file *file)
     file->stamp.modified_ns =
         (int64_t)info.st_mtim.tv_sec * 1000000000 + info.st_mtim.tv_nsec;
     return true;
+}
+
+/* Reads as many bytes as the stamp says. */
+static enum api_status read_all(FILE *stream,
+                                const struct srv_bundle_file *file,
+                                uint8_t **bytes, size_t *count,
+                                struct api_error *error)
+{
+    struct srv_bundle_file after = *file;
+    size_t size = (size_t)file->stamp.bytes;
+    uint8_t *made = malloc(size + 1);
+    if (!made)
+        return api_fail(error, API_NO_MEMORY, "no memory for the bundle");
+    bool whole = fread(made, 1, size, stream) == size;
+    if (!whole || !take_stamp(&after) ||
+        !srv_file_stamp_same(&after.stamp, &file->stamp)) {
+        free(made);
+        return api_fail(error, API_BAD_BUNDLE,
+                        "the file changed while it was read");
+    }
+    *bytes = made;
+    *count = size;
+    return API_OK;
+}
+
+enum api_status srv_file_read(const struct srv_bundle_file *file,
+                              uint8_t **bytes, size_t *count,
+                              struct api_error *error)
+{
+    if (file->stamp.bytes > (off_t)API_LIMIT_BUNDLE_BYTES)
+        return api_fail(error, API_BAD_BUNDLE, "more than %u bytes",
+                        API_LIMIT_BUNDLE_BYTES);
+    FILE *stream = fopen(file->path, "rb");
+    if (!stream)
+        return api_fail(error, API_NOT_FOUND, "%.120s: %s", file->path,
+                        strerror(errno));
+    enum api_status status = read_all(stream, file, bytes, count, error);
+    fclose(stream);
+    return status;
 }
 
 static void visit_versions(const char *folder, const char *name,

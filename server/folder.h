@@ -3,6 +3,7 @@
 #define CLEAVE_SERVER_FOLDER_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -37,6 +38,14 @@ typedef void srv_visit_fn(void *context, const struct srv_bundle_file *file);
  * API_NOT_FOUND if the folder cannot be read. */
 enum api_status srv_folder_visit(const char *folder, srv_visit_fn *visit,
                                  void *context, struct api_error *error);
+
+/* Reads a whole file into memory, malloc'ed: who overwrites it afterwards
+ * changes nothing here, as it would with a map. API_BAD_BUNDLE if it is not
+ * what was seen under `file->stamp`, or too large for a bundle; API_NOT_FOUND
+ * if it cannot be read. */
+enum api_status srv_file_read(const struct srv_bundle_file *file,
+                              uint8_t **bytes, size_t *count,
+                              struct api_error *error);
 
 /* Calls `visit` for one file. API_NOT_FOUND if it cannot be read. */
 enum api_status srv_file_visit(const char *path, srv_visit_fn *visit,

@@ -133,8 +133,8 @@ static enum api_status open_series(struct srv_model *model,
     return API_OK;
 }
 
-enum api_status srv_model_open(const char *path, unsigned workspaces,
-                               struct srv_metrics *metrics,
+enum api_status srv_model_open(const struct srv_bundle_file *file,
+                               unsigned workspaces, struct srv_metrics *metrics,
                                struct srv_model **model,
                                struct api_error *error)
 {
@@ -143,7 +143,10 @@ enum api_status srv_model_open(const char *path, unsigned workspaces,
         return api_fail(error, API_NO_MEMORY, "no memory for the model");
     atomic_init(&made->leases, 1);
     pthread_mutex_init(&made->lock, NULL);
-    enum api_status status = nn_model_open(path, &made->nn, error);
+    size_t count;
+    enum api_status status = srv_file_read(file, &made->bundle, &count, error);
+    if (status == API_OK)
+        status = nn_model_open_bytes(made->bundle, count, &made->nn, error);
     if (status == API_OK) {
         describe(made);
         status = export_all(made, error);
@@ -170,6 +173,7 @@ static void close_model(struct srv_model *model)
     free(model->head.bytes);
     free(model->head_with_local.bytes);
     nn_model_close(&model->nn);
+    free(model->bundle);
     pthread_mutex_destroy(&model->lock);
     free(model);
 }

@@ -10,6 +10,7 @@
 #include "api/json.h"
 #include "api/status.h"
 #include "nn/nn.h"
+#include "server/folder.h"
 #include "server/metrics.h"
 #include "server/workspace.h"
 
@@ -23,6 +24,7 @@ struct srv_document {
 /* Immutable once open but for leases and idle workspaces. */
 struct srv_model {
     struct nn_model *nn;
+    uint8_t *bundle; /* the file's bytes, which `nn` borrows */
     struct api_model info;
     struct srv_document metadata, labels;
     struct srv_document head, head_with_local;
@@ -35,11 +37,11 @@ struct srv_model {
     struct srv_workspace *idle; /* those that no thread has borrowed */
 };
 
-/* Opens and validates the bundle at `path`, runs its self-test and warms
+/* Reads and validates the bundle in `file`, runs its self-test and warms
  * `workspaces` workspaces (at least 1: one for each thread that will borrow).
  * The caller has the first lease. */
-enum api_status srv_model_open(const char *path, unsigned workspaces,
-                               struct srv_metrics *metrics,
+enum api_status srv_model_open(const struct srv_bundle_file *file,
+                               unsigned workspaces, struct srv_metrics *metrics,
                                struct srv_model **model,
                                struct api_error *error);
 

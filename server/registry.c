@@ -86,7 +86,7 @@ static void load(struct srv_registry *registry, struct entry *entry)
     struct srv_model *model = NULL;
     struct api_error why = {API_OK, ""};
     enum api_status status =
-        srv_model_open(entry->file.path, registry->options.workspaces,
+        srv_model_open(&entry->file, registry->options.workspaces,
                        registry->options.metrics, &model, &why);
     if (status == API_OK)
         status = check_names(registry, entry, model, &why);

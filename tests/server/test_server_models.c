@@ -7,12 +7,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "api/frame.h"
 #include "api/json.h"
 #include "exchange.h"
 #include "model_rig.h"
 #include "repository.h"
 #include "running_server.h"
 #include "tests/run_suite.h"
+
+#define DEFAULT_MODEL CLEAVE_SOURCE_DIR "/models/default.safetensors"
 
 static struct repository repository;
 static struct running_server server;
@@ -234,6 +237,70 @@ START_TEST(load_moves_who_allows_it_to_the_lighter_tail)
 }
 END_TEST
 
+static void write_file(const char *path, const void *bytes, size_t count)
+{
+    FILE *file = fopen(path, "wb");
+    ck_assert_ptr_nonnull(file);
+    ck_assert_uint_eq(fwrite(bytes, 1, count, file), count);
+    ck_assert_int_eq(fclose(file), 0);
+}
+
+/* Sends a frame whose latent is garbage: the tables that decode it are read
+ * until that shows. */
+static void assert_decodes(void)
+{
+    struct exchange exchange;
+    struct api_model model;
+    static uint8_t frame[API_FRAME_HEADER_BYTES + 200];
+    size_t bytes;
+    char path[100];
+    exchange_get(&server, "/v1/models", &exchange);
+    ck_assert_int_eq(
+        api_model_list_read(exchange.body, exchange.body_bytes, &model, NULL),
+        API_OK);
+    exchange_free(&exchange);
+    uint16_t i = 0;
+    while (model.points[i].codec != API_CODEC_RANS)
+        ck_assert_uint_lt(++i, model.point_count);
+    const struct api_frame head = {
+        .fingerprint = model.fingerprint,
+        .point = i,
+        .codec = API_CODEC_RANS,
+        .channels = model.points[i].latent_channels,
+        .height = model.points[i].latent_height,
+        .width = model.points[i].latent_width,
+        .payload = frame + API_FRAME_HEADER_BYTES,
+        .payload_bytes = 200,
+    };
+    memset(frame + API_FRAME_HEADER_BYTES, 0x55, 200);
+    ck_assert_int_eq(api_frame_write(&head, frame, sizeof frame, &bytes),
+                     API_OK);
+    snprintf(path, sizeof path, "/v1/models/%s/tail", model.name);
+    exchange_send(NULL, &server, "POST", path, FRAME_TYPE, frame, bytes,
+                  &exchange);
+    exchange_assert_problem(&exchange, API_UNPROCESSABLE);
+    exchange_free(&exchange);
+}
+
+START_TEST(a_bundle_may_be_overwritten_in_place)
+{
+    char path[100];
+    size_t bytes;
+    char *bundle = file_read(DEFAULT_MODEL, &bytes);
+    snprintf(path, sizeof path, "%s/bundle", repository.folder);
+    write_file(path, bundle, bytes);
+    free(bundle);
+    server_start(&server, (const char *const[]){"--model", path, NULL});
+    assert_decodes();
+    write_file(path, "garbage", 7);
+    assert_decodes();
+    ck_assert_int_eq(kill(server.pid, SIGHUP), 0);
+    wait_metric("cleave_models_failed", 1);
+    assert_decodes();
+    ck_assert_int_eq(server_end(&server, SIGTERM), 0);
+}
+END_TEST
+
 static atomic_bool enough;
 
 static void *classify_on(void *argument)
@@ -294,6 +361,7 @@ Suite *make_suite(void)
     tcase_add_test(cases, a_single_bundle_is_read_again);
     tcase_add_loop_test(cases, load_moves_who_allows_it_to_the_lighter_tail, 0,
                         2);
+    tcase_add_test(cases, a_bundle_may_be_overwritten_in_place);
     tcase_add_test(cases, no_request_fails_while_models_change);
     Suite *suite = suite_create("server models");
     suite_add_tcase(suite, cases);
