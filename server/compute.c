@@ -3,7 +3,6 @@
 
 #include <string.h>
 
-#include "api/frame.h"
 #include "server/app.h"
 #include "server/model.h"
 #include "server/monotonic.h"
@@ -66,18 +65,26 @@ static enum api_status run_full(struct srv_request *request,
     return API_OK;
 }
 
-enum api_status srv_compute_jpeg(struct srv_request *request,
-                                 const uint8_t *jpeg, size_t jpeg_bytes,
-                                 struct api_error *error)
+enum api_status srv_compute_picture(struct srv_request *request,
+                                    const uint8_t *jpeg, size_t jpeg_bytes,
+                                    struct api_error *error)
 {
-    struct srv_infer *infer = &request->infer;
     struct srv_workspace *workspace = borrow(request);
-    choose(request, request->model->offload_point);
     int64_t begun_us = srv_now_us();
     enum api_status status =
         nn_picture_from_jpeg(nn_model_input(request->model->nn), jpeg,
                              jpeg_bytes, workspace->pixels, error);
-    infer->decode_us = srv_now_us() - begun_us;
+    request->infer.decode_us = srv_now_us() - begun_us;
+    return status;
+}
+
+enum api_status srv_compute_jpeg(struct srv_request *request,
+                                 const uint8_t *jpeg, size_t jpeg_bytes,
+                                 struct api_error *error)
+{
+    choose(request, request->model->offload_point);
+    enum api_status status =
+        srv_compute_picture(request, jpeg, jpeg_bytes, error);
     return status == API_OK ? run_full(request, error) : status;
 }
 
@@ -138,31 +145,42 @@ static void follow_version(struct srv_request *request, uint64_t fingerprint)
     request->model = other;
 }
 
+enum api_status srv_compute_latent(struct srv_request *request,
+                                   const uint8_t *bytes, size_t count,
+                                   struct api_frame *frame,
+                                   struct api_error *error)
+{
+    int64_t begun_us = srv_now_us();
+    enum api_status status = api_frame_read(bytes, count, frame, error);
+    if (status != API_OK)
+        return status;
+    follow_version(request, frame->fingerprint);
+    status = match(request->model, frame, error);
+    if (status != API_OK)
+        return status;
+    struct srv_workspace *workspace = borrow(request);
+    status = nn_latent_decode(workspace->context, frame->point, frame->payload,
+                              frame->payload_bytes, workspace->latent, error);
+    request->infer.decode_us = srv_now_us() - begun_us;
+    return status;
+}
+
 enum api_status srv_compute_frame(struct srv_request *request,
                                   const uint8_t *bytes, size_t count,
                                   struct api_error *error)
 {
     struct srv_infer *infer = &request->infer;
     struct api_frame frame;
-    int64_t begun_us = srv_now_us();
-    enum api_status status = api_frame_read(bytes, count, &frame, error);
-    if (status != API_OK)
-        return status;
-    follow_version(request, frame.fingerprint);
-    status = match(request->model, &frame, error);
+    enum api_status status =
+        srv_compute_latent(request, bytes, count, &frame, error);
     if (status != API_OK)
         return status;
     choose(request, frame.point);
-    struct srv_workspace *workspace = borrow(request);
-    status = nn_latent_decode(workspace->context, frame.point, frame.payload,
-                              frame.payload_bytes, workspace->latent, error);
-    int64_t decoded_us = srv_now_us();
-    infer->decode_us = decoded_us - begun_us;
-    if (status != API_OK)
-        return status;
-    status = nn_run_tail(workspace->context, (uint16_t)infer->point,
-                         workspace->latent, workspace->probabilities);
-    infer->infer_us = srv_now_us() - decoded_us;
+    int64_t begun_us = srv_now_us();
+    status = nn_run_tail(infer->workspace->context, (uint16_t)infer->point,
+                         infer->workspace->latent,
+                         infer->workspace->probabilities);
+    infer->infer_us = srv_now_us() - begun_us;
     if (status != API_OK)
         return api_fail(error, status, "the tail did not run");
     return API_OK;

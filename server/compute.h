@@ -5,6 +5,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "api/frame.h"
 #include "api/status.h"
 #include "server/request.h"
 
@@ -39,6 +40,16 @@ enum api_status srv_compute_frame(struct srv_request *request,
 enum api_status srv_compute_quality(struct srv_request *request,
                                     const char *quality,
                                     struct api_error *error);
+
+/* The first steps alone: a JPEG to the workspace's pixels, and a frame to its
+ * latent; *frame borrows from `bytes`. They leave the point alone. */
+enum api_status srv_compute_picture(struct srv_request *request,
+                                    const uint8_t *jpeg, size_t jpeg_bytes,
+                                    struct api_error *error);
+enum api_status srv_compute_latent(struct srv_request *request,
+                                   const uint8_t *bytes, size_t count,
+                                   struct api_frame *frame,
+                                   struct api_error *error);
 
 /* Gives the workspace back, if one was borrowed. */
 void srv_compute_end(struct srv_request *request);

@@ -83,6 +83,8 @@ static const struct option options[] = {
      "the certificate's private key (PEM)"},
     {"user", TEXT_MEMBER(user), "", "NAME",
      "become this user once ports are bound and secrets read"},
+    {"console", NUMBER_MEMBER(console, 0, 1), "1", "0|1",
+     "whether there are pages for people at / and /docs"},
     {"log-level", LEVEL, MEMBER(log_level), 0, 0, 0, "info", "LEVEL",
      "error, warn, info or debug"},
     {"log-sample", NUMBER_MEMBER(log_sample, 1, 1000000), "1", "N",

@@ -35,6 +35,7 @@ struct srv_config {
     unsigned log_sample; /* one trace in so many is logged */
     unsigned header_timeout_ms;
     unsigned request_timeout_ms;
+    unsigned console;
     int log_level; /* enum srv_log_level */
 };
 

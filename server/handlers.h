@@ -11,6 +11,10 @@ void srv_classify_begin(struct srv_request *request);
 void srv_classify(struct srv_request *request);
 void srv_tail_begin(struct srv_request *request);
 void srv_tail(struct srv_request *request);
+void srv_encode_begin(struct srv_request *request);
+void srv_encode(struct srv_request *request);
+void srv_latent_begin(struct srv_request *request);
+void srv_latent(struct srv_request *request);
 
 void srv_model_list(struct srv_request *request);
 void srv_model_metadata(struct srv_request *request);
@@ -38,11 +42,15 @@ void srv_oip_unload(struct srv_request *request);
 /* Replies with a refusal, and is false, if no traffic should come here. */
 bool srv_reply_unless_ready(struct srv_request *request);
 
-void srv_pointer(struct srv_request *request);
 void srv_healthz(struct srv_request *request);
 void srv_readyz(struct srv_request *request);
 void srv_metrics_text(struct srv_request *request);
 void srv_debug_slow(struct srv_request *request);
+
+/* The pages for people, and openapi.yaml: console.c. */
+void srv_root(struct srv_request *request);
+void srv_docs(struct srv_request *request);
+void srv_console_file(struct srv_request *request);
 void srv_openapi(struct srv_request *request);
 
 #endif

@@ -1,11 +1,9 @@
-/* What operators ask: alive, ready, metrics, slow requests, the API's
- * description. */
+/* What operators ask: alive, ready, metrics, slow requests. */
 #include <string.h>
 
 #include "nn/nn.h"
 #include "server/app.h"
 #include "server/handlers.h"
-#include "server/openapi.h"
 #include "server/slow.h"
 #include "server/tls.h"
 
@@ -13,16 +11,6 @@ static void reply_text(struct srv_request *request, const char *type,
                        const char *text)
 {
     srv_reply_static(request, type, text, strlen(text));
-}
-
-void srv_pointer(struct srv_request *request)
-{
-    reply_text(request, "text/plain; charset=utf-8",
-               "cleaved " CLEAVE_VERSION ", a Cleave server\n\n"
-               "  curl --data-binary @photo.jpg -H 'Content-Type: image/jpeg' "
-               "<this address>/v1/classify\n\n"
-               "Models: /v1/models   Description: /openapi.yaml   "
-               "Health: /healthz /readyz /metrics\n");
 }
 
 void srv_healthz(struct srv_request *request)
@@ -77,10 +65,4 @@ void srv_debug_slow(struct srv_request *request)
     char *text = srv_slow_write(app->slow, app->config->slow_ms, &bytes);
     srv_reply_owned(request, 200, "application/json", text, bytes);
     srv_reply_header(request, "Cache-Control", "no-store");
-}
-
-void srv_openapi(struct srv_request *request)
-{
-    srv_reply_static(request, "application/yaml", srv_openapi_text,
-                     srv_openapi_bytes);
 }

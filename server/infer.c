@@ -18,7 +18,6 @@
 
 #define DEFAULT_TOP 5
 
-/* Is the request's Content-Type, without its parameters, `type`? */
 static bool has_type(const struct srv_request *request, const char *type)
 {
     const char *given = srv_request_header(request, "Content-Type");
@@ -68,20 +67,15 @@ void srv_infer_begin(struct srv_request *request)
     }
 }
 
-void srv_classify_begin(struct srv_request *request)
+void srv_infer_begin_picture(struct srv_request *request)
 {
     srv_infer_begin(request);
-    if (request->reply.code != 0)
-        return;
-    if (!has_type(request, "image/jpeg"))
+    if (request->reply.code == 0 && !has_type(request, "image/jpeg"))
         srv_reply_problem(request, API_UNSUPPORTED_MEDIA,
                           "Content-Type must be image/jpeg");
-    else if (request->model->offload_point < 0)
-        srv_reply_problem(request, API_UNAVAILABLE,
-                          "this model's bundle lacks the whole network");
 }
 
-void srv_tail_begin(struct srv_request *request)
+void srv_infer_begin_frame(struct srv_request *request)
 {
     srv_infer_begin(request);
     if (request->reply.code == 0 && !has_type(request, API_FRAME_MEDIA_TYPE) &&
@@ -89,6 +83,19 @@ void srv_tail_begin(struct srv_request *request)
         srv_reply_problem(request, API_UNSUPPORTED_MEDIA,
                           "Content-Type must be " API_FRAME_MEDIA_TYPE
                           " or application/octet-stream");
+}
+
+void srv_classify_begin(struct srv_request *request)
+{
+    srv_infer_begin_picture(request);
+    if (request->reply.code == 0 && request->model->offload_point < 0)
+        srv_reply_problem(request, API_UNAVAILABLE,
+                          "this model's bundle lacks the whole network");
+}
+
+void srv_tail_begin(struct srv_request *request)
+{
+    srv_infer_begin_frame(request);
 }
 
 static void reply_answer(struct srv_request *request)
@@ -121,15 +128,20 @@ static void reply_answer(struct srv_request *request)
 static void add_server_timing(struct srv_request *request)
 {
     const struct srv_infer *infer = &request->infer;
-    char text[100] = "";
-    int used = snprintf(text, sizeof text, "queue;dur=%.3f",
-                        (double)infer->queue_us / 1000);
-    if (infer->decode_us >= 0)
-        used += snprintf(text + used, sizeof text - (size_t)used,
-                         ", decode;dur=%.3f", (double)infer->decode_us / 1000);
-    if (infer->infer_us >= 0)
-        snprintf(text + used, sizeof text - (size_t)used, ", infer;dur=%.3f",
-                 (double)infer->infer_us / 1000);
+    const struct {
+        const char *name;
+        int64_t us;
+    } stages[] = {{"queue", infer->queue_us},
+                  {"decode", infer->decode_us},
+                  {"infer", infer->infer_us},
+                  {"encode", infer->encode_us}};
+    char text[120] = "";
+    int used = 0;
+    for (size_t i = 0; i < sizeof stages / sizeof stages[0]; i++)
+        if (stages[i].us >= 0)
+            used += snprintf(text + used, sizeof text - (size_t)used,
+                             "%s%s;dur=%.3f", used ? ", " : "", stages[i].name,
+                             (double)stages[i].us / 1000);
     srv_reply_header(request, "Server-Timing", "%s", text);
 }
 

@@ -11,6 +11,10 @@
  * in the end. May reply. HTTP threads. */
 void srv_infer_begin(struct srv_request *request);
 
+/* The same, where the body is to be a JPEG, or a frame. */
+void srv_infer_begin_picture(struct srv_request *request);
+void srv_infer_begin_frame(struct srv_request *request);
+
 /* Has the deadline passed that was set when the body was in? Replies and counts
  * then. Worker threads. */
 bool srv_infer_expired(struct srv_request *request, int64_t deadline_us);

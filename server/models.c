@@ -36,28 +36,6 @@ void srv_model_labels(struct srv_request *request)
     reply_document(request, json_type, &request->model->labels);
 }
 
-/* Does an If-None-Match header name this tag? Weak comparison, as RFC 9110
- * section 13.1.2 wants it. */
-static bool names_tag(const char *header, const char *etag)
-{
-    size_t length = strlen(etag);
-    for (const char *at = header; *at;) {
-        at += strspn(at, ", \t");
-        if (*at == '*')
-            return true;
-        if (strncmp(at, "W/", 2) == 0)
-            at += 2;
-        if (*at != '"')
-            return false;
-        size_t inside = strcspn(at + 1, "\"");
-        if (inside + 2 == length && memcmp(at, etag, length) == 0)
-            return true;
-        at += 1 + inside;
-        at += *at == '"';
-    }
-    return false;
-}
-
 void srv_model_head(struct srv_request *request)
 {
     char include[16];
@@ -74,10 +52,9 @@ void srv_model_head(struct srv_request *request)
                           "this model's bundle has no such part");
         return;
     }
-    const char *held = srv_request_header(request, "If-None-Match");
     reply_document(request, "application/octet-stream", document);
     /* The library sends no body then, but the length it would have. */
-    if (held && names_tag(held, document->etag))
+    if (srv_request_holds(request, document->etag))
         request->reply.code = 304;
     srv_reply_header(request, "ETag", "%s", document->etag);
     srv_reply_header(request, "Cache-Control", "no-cache");

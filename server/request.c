@@ -36,6 +36,7 @@ struct srv_request *srv_request_open(struct srv_app *app, const char *target)
     request->infer.queue_us = -1;
     request->infer.decode_us = -1;
     request->infer.infer_us = -1;
+    request->infer.encode_us = -1;
     return request;
 }
 
@@ -153,6 +154,27 @@ enum api_status srv_request_header_number(const struct srv_request *request,
         return API_OK;
     }
     return read_number(text, "header", name, least, most, number, error);
+}
+
+bool srv_request_holds(const struct srv_request *request, const char *etag)
+{
+    const char *at = srv_request_header(request, "If-None-Match");
+    size_t length = strlen(etag);
+    while (at && *at) {
+        at += strspn(at, ", \t");
+        if (*at == '*')
+            return true;
+        if (strncmp(at, "W/", 2) == 0)
+            at += 2;
+        if (*at != '"')
+            return false;
+        size_t inside = strcspn(at + 1, "\"");
+        if (inside + 2 == length && memcmp(at, etag, length) == 0)
+            return true;
+        at += 1 + inside;
+        at += *at == '"';
+    }
+    return false;
 }
 
 static void set_body(struct srv_request *request, int code,

@@ -16,7 +16,7 @@ struct srv_model;
 struct srv_route;
 struct srv_workspace;
 
-#define SRV_REPLY_HEADERS 6
+#define SRV_REPLY_HEADERS 10
 
 /* What goes back. Zero-initialised; `code` 0 means that there is none yet. */
 struct srv_reply {
@@ -29,7 +29,7 @@ struct srv_reply {
     unsigned header_count;
     struct {
         const char *name; /* static text */
-        char value[120];
+        char value[240];
     } headers[SRV_REPLY_HEADERS];
 };
 
@@ -45,7 +45,7 @@ struct srv_infer {
     int asked;         /* index of the point that was asked for, or -1 */
     int point;         /* index of the operating point, or -1 */
     struct srv_workspace *workspace; /* borrowed from the model, or NULL */
-    int64_t queue_us, decode_us, infer_us; /* -1: did not happen */
+    int64_t queue_us, decode_us, infer_us, encode_us; /* -1: did not happen */
 };
 
 struct srv_request {
@@ -84,6 +84,10 @@ void srv_request_close(struct srv_request **request);
  * Only from HTTP threads. Defined in http.c. */
 const char *srv_request_header(const struct srv_request *request,
                                const char *name);
+
+/* Does the request's If-None-Match name this entity tag, given in its quotes?
+ * Weak comparison (RFC 9110 section 13.1.2). Only from HTTP threads. */
+bool srv_request_holds(const struct srv_request *request, const char *etag);
 
 /* Ends the wait of a request whose route is asynchronous: its reply is ready.
  * The request must not be touched afterwards. Any thread. Defined in

@@ -15,12 +15,16 @@ static const char *const patterns[] = {
     "/metrics",
     "/debug/slow",
     "/openapi.yaml",
+    "/docs",
+    "/console/*",
     "/v1/models",
     "/v1/models/{model}",
     "/v1/models/{model}/labels",
     "/v1/models/{model}/head",
     "/v1/models/{model}/classify",
     "/v1/models/{model}/tail",
+    "/v1/models/{model}/encode",
+    "/v1/models/{model}/latent",
     "/v1/classify",
     "/v1/probe",
     "/v2",
@@ -44,12 +48,14 @@ static const char *const patterns[] = {
 #define CONTROL SRV_KEEP_BODY | SRV_WAITS | SRV_OPT_IN
 
 static const struct srv_route routes[] = {
-    {"/", "GET", NULL, srv_pointer, 0, 0, SRV_SCOPE_OPEN},
+    {"/", "GET", NULL, srv_root, 0, 0, SRV_SCOPE_OPEN},
     {"/healthz", "GET", NULL, srv_healthz, 0, 0, SRV_SCOPE_OPEN},
     {"/readyz", "GET", NULL, srv_readyz, 0, 0, SRV_SCOPE_OPEN},
     {"/metrics", "GET", NULL, srv_metrics_text, 0, 0, SRV_SCOPE_METRICS},
     {"/debug/slow", "GET", NULL, srv_debug_slow, 0, 0, SRV_SCOPE_ADMIN},
     {"/openapi.yaml", "GET", NULL, srv_openapi, 0, 0, SRV_SCOPE_OPEN},
+    {"/docs", "GET", NULL, srv_docs, 0, 0, SRV_SCOPE_OPEN},
+    {"/console/*", "GET", NULL, srv_console_file, 0, 0, SRV_SCOPE_OPEN},
     {"/v1/models", "GET", NULL, srv_model_list, 0, 0, SRV_SCOPE_INFER},
     {"/v1/models/{model}", "GET", NULL, srv_model_metadata, DOCUMENT,
      SRV_SCOPE_INFER},
@@ -60,6 +66,10 @@ static const struct srv_route routes[] = {
     {"/v1/models/{model}/classify", "POST", srv_classify_begin, srv_classify,
      API_LIMIT_JPEG_BYTES, INFERENCE, SRV_SCOPE_INFER},
     {"/v1/models/{model}/tail", "POST", srv_tail_begin, srv_tail,
+     API_LIMIT_FRAME_BYTES, INFERENCE, SRV_SCOPE_INFER},
+    {"/v1/models/{model}/encode", "POST", srv_encode_begin, srv_encode,
+     API_LIMIT_JPEG_BYTES, INFERENCE, SRV_SCOPE_INFER},
+    {"/v1/models/{model}/latent", "POST", srv_latent_begin, srv_latent,
      API_LIMIT_FRAME_BYTES, INFERENCE, SRV_SCOPE_INFER},
     {"/v1/classify", "POST", srv_classify_begin, srv_classify,
      API_LIMIT_JPEG_BYTES, INFERENCE, SRV_SCOPE_INFER},
@@ -96,13 +106,15 @@ struct segments {
     size_t name_length, version_length;
 };
 
-/* Does `path` fit? Escapes are not decoded: no path, model's name or version
+/* Does `path` fit? A star at the end fits any rest. Escapes are not decoded: no path, model's name or version
  * needs any. */
 static bool fits(const char *pattern, const char *path,
                  struct segments *segments)
 {
     *segments = (struct segments){NULL, NULL, 0, 0};
     while (*pattern) {
+        if (*pattern == '*')
+            return true;
         if (*pattern != '{') {
             if (*pattern++ != *path++)
                 return false;

@@ -17,7 +17,8 @@ enum srv_route_flag {
 
 /* One way in. Handlers: see handlers.h. */
 struct srv_route {
-    const char *pattern; /* "{model}" and "{version}" stand for one segment */
+    /* "{model}" and "{version}" stand for one segment, "*" for any rest. */
+    const char *pattern;
     const char *method;  /* "GET" (which answers HEAD too) or "POST" */
     void (*begin)(struct srv_request *request); /* or NULL */
     void (*finish)(struct srv_request *request);

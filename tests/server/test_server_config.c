@@ -50,6 +50,7 @@ START_TEST(defaults_are_the_documented_ones)
     ck_assert_uint_eq(config.deadline_ms, 10000);
     ck_assert_uint_eq(config.drain_ms, 10000);
     ck_assert_int_eq(config.log_level, SRV_INFO);
+    ck_assert_uint_eq(config.console, 1);
     ck_assert_str_eq(config.port_file, "");
     ck_assert_ptr_nonnull(strstr(config.model, "default.safetensors"));
 }
