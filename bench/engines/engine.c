@@ -1,0 +1,105 @@
+/* cleave-bench: the median time of one graph of a bundle in this engine. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "nn/bundle.h"
+#include "nn/cpu.h"
+#include "nn/plan.h"
+#include "timing.h"
+
+struct run {
+    const struct nn_plan *plan;
+    float *arena, *input, *output;
+    long batch;
+};
+
+/* A plan takes one picture: those of a batch go in turn. */
+static void run_batch(void *argument)
+{
+    struct run *run = argument;
+
+    for (long i = 0; i < run->batch; i++)
+        nn_plan_run(run->plan, run->arena, run->input, run->output);
+}
+
+static const struct nn_graph *find(const struct nn_bundle *bundle,
+                                   const char *name)
+{
+    for (uint32_t i = 0; i < bundle->graph_count; i++)
+        if (strcmp(bundle->graphs[i].name, name) == 0)
+            return &bundle->graphs[i];
+    return NULL;
+}
+
+static float *floats(size_t count)
+{
+    float *made = aligned_alloc(64, (count * sizeof *made / 64 + 1) * 64);
+
+    if (!made)
+        abort();
+    return made;
+}
+
+static enum api_status measure(char **argv, struct api_error *error)
+{
+    struct nn_bundle *bundle = NULL;
+    struct nn_weights *weights = NULL;
+    struct nn_plan *plan = NULL;
+    const struct nn_kernels *kernels;
+    const struct nn_graph *graph;
+    struct run run = {.batch = strtol(argv[4], NULL, 10)};
+    size_t runs, values;
+    enum api_status status = nn_cpu_select(&kernels, error);
+
+    if (status == API_OK)
+        status = nn_bundle_open(argv[1], &bundle, error);
+    if (status == API_OK)
+        status = nn_weights_open(kernels, &weights);
+    if (status != API_OK)
+        goto out;
+    graph = find(bundle, argv[2]);
+    if (!graph) {
+        status = api_fail(error, API_NOT_FOUND, "no graph %s", argv[2]);
+        goto out;
+    }
+    status = nn_plan_build(graph, kernels, weights, &plan, error);
+    if (status != API_OK)
+        goto out;
+    run.plan = plan;
+    run.arena = floats(plan->arena_floats);
+    run.input = floats(nn_shape_floats(&plan->in));
+    run.output = floats(nn_shape_floats(&plan->out));
+    values = nn_shape_floats(&plan->in);
+    for (size_t i = 0; i < values; i++)
+        run.input[i] = (float)(i * 2654435761u % 1000) / 250 - 2;
+    double seconds =
+        bench_median(run_batch, &run, strtod(argv[5], NULL), &runs);
+    printf("{\"median_ms\": %.6f, \"runs\": %zu, \"kernels\": \"%s\"}\n",
+           seconds * 1e3, runs, kernels->name);
+out:
+    free(run.output);
+    free(run.input);
+    free(run.arena);
+    nn_plan_close(&plan);
+    nn_weights_close(&weights);
+    nn_bundle_close(&bundle);
+    return status;
+}
+
+int main(int argc, char **argv)
+{
+    struct api_error error = {0};
+
+    if (argc != 7 || !bench_clock(argv[6])) {
+        fprintf(stderr,
+                "usage: cleave-bench BUNDLE GRAPH THREADS BATCH SECONDS "
+                "wall|cpu\n");
+        return 2;
+    }
+    if (measure(argv, &error) != API_OK) {
+        fprintf(stderr, "cleave-bench: %s\n", error.text);
+        return 1;
+    }
+    return 0;
+}

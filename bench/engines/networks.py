@@ -1,0 +1,116 @@
+"""The networks to measure, written for every engine: ONNX, bundle, flatbuffer, ncnn.
+
+Run by the virtual environment of the bench: python networks.py FOLDER writes index.json there.
+Weights are random but repeatable; the heads are those of the default bundle.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+from cleave_train.bundle import Bundle, load_bundle, save_bundle
+from cleave_train.onnx_import.importer import Request, build_bundle
+from layers import layers_of
+from onnx_models import Size, export_onnx, random_network
+from write_onnx import write_onnx
+from write_tflite import write_tflite
+
+ROOT = Path(__file__).resolve().parents[2]
+BATCH = "N"  # the symbolic batch of every ONNX file
+
+# name: (network, pixels, most that ours ÷ fastest peer may be: fp32, int8)
+CLASSIFIERS = {
+    "resnet18_160": ("resnet18", 160, 0.90, 1.00),
+    "resnet18_224": ("resnet18", 224, 0.90, 1.00),
+    "resnet50_224": ("resnet50", 224, 0.95, 1.00),
+    "mobilenet_v2_224": ("mobilenet_v2", 224, 0.90, 0.90),
+    "efficientnet_lite0_224": ("efficientnet_lite0", 224, 0.90, 0.90),
+}
+HEAD_TARGETS = (0.70, 0.70)
+AGREEMENT = 1e-3  # of the largest output
+
+
+def free_batch(path: Path) -> None:
+    """Give an ONNX file a symbolic batch instead of one picture."""
+    model = onnx.load(path)
+    for value in (*model.graph.input, *model.graph.output):
+        value.type.tensor_type.shape.dim[0].dim_param = BATCH
+    del model.graph.value_info[:]
+    onnx.save(model, path)
+
+
+def onnx_output(path: Path, picture: np.ndarray) -> np.ndarray:
+    """What ONNX Runtime makes of float32 [1,h,w,3]."""
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    name = session.get_inputs()[0].name
+    return session.run(None, {name: picture.transpose(0, 3, 1, 2)})[0]
+
+
+def tflite_output(path: Path, picture: np.ndarray) -> np.ndarray:
+    """What LiteRT makes of float32 [1,h,w,3], channels second as in ONNX."""
+    from ai_edge_litert.interpreter import Interpreter
+
+    interpreter = Interpreter(str(path))
+    interpreter.allocate_tensors()
+    interpreter.set_tensor(interpreter.get_input_details()[0]["index"], picture)
+    interpreter.invoke()
+    made = interpreter.get_tensor(interpreter.get_output_details()[0]["index"])
+    return made.transpose(0, 3, 1, 2) if made.ndim == 4 else made
+
+
+def write_others(bundle: Bundle, graph: str, folder: Path, name: str) -> dict:
+    """The LiteRT and ncnn files of a graph whose ONNX file exists, compared with it."""
+    shape = bundle.document["graphs"][graph]["input"]
+    layers = layers_of(bundle, graph)
+    if layers[-1].op == "softmax":  # which the importer has put behind the logits
+        layers.pop()
+    write_tflite(shape, layers, folder / f"{name}.tflite")
+    picture = np.random.default_rng(1).standard_normal((1, *shape), dtype=np.float32)
+    wanted = onnx_output(folder / f"{name}.onnx", picture)
+    got = tflite_output(folder / f"{name}.tflite", picture).reshape(wanted.shape)
+    if np.abs(got - wanted).max() > AGREEMENT * np.abs(wanted).max():
+        raise SystemExit(f"{name}: LiteRT's file says something else than ONNX Runtime's")
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    subprocess.run([Path(sys.executable).parent / "pnnx", f"{name}.onnx",
+                    f"inputshape=[1,{shape[2]},{shape[0]},{shape[1]}]f32", "fp16=0"],
+                   cwd=folder, env=environment, check=True, stdout=subprocess.DEVNULL)
+    return {"name": name, "precision": "fp32", "shape": shape, "graph": graph}
+
+
+def main() -> None:
+    """Write everything into the folder that is named."""
+    folder = Path(sys.argv[1])
+    folder.mkdir(parents=True, exist_ok=True)
+    index = []
+    for name, (network, pixels, fp32, int8) in CLASSIFIERS.items():
+        print(f"making {name}", file=sys.stderr)
+        path = export_onnx(random_network(network, Size(pixels=pixels)), pixels,
+                           folder / f"{name}.onnx")
+        bundle = build_bundle(Request(path))
+        save_bundle(bundle, folder / f"{name}.safetensors")
+        free_batch(path)
+        index.append(write_others(bundle, "full", folder, name) | {
+            "bundle": f"{name}.safetensors", "macs": bundle.point("offload")["tail_macs"],
+            "targets": {"fp32": fp32, "int8": int8}})
+    default = ROOT / "models" / "default.safetensors"
+    bundle = load_bundle(default)
+    heads = {point["head"]: point for point in bundle.document["points"] if "head" in point}
+    for graph, point in heads.items():
+        name = graph.replace("/", "_")
+        write_onnx(bundle.document["graphs"][graph]["input"], layers_of(bundle, graph), BATCH,
+                   folder / f"{name}.onnx")
+        index.append(write_others(bundle, graph, folder, name) | {
+            "bundle": str(default), "macs": point["head_macs"],
+            "targets": dict(zip(("fp32", "int8"), HEAD_TARGETS))})
+    (folder / "index.json").write_text(json.dumps(index, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
