@@ -37,6 +37,7 @@
 #define API_LIMIT_NODES 4096u                 /* nodes of one graph */
 #define API_LIMIT_TENSOR_SIDE 65536u          /* any one dimension */
 #define API_LIMIT_ARENA_BYTES (1u << 30)      /* working memory of one run */
+#define API_LIMIT_THREADS 64u                 /* of one run */
 #define API_LIMIT_PACKED_BYTES (1u << 30)     /* a model's weights in memory */
 #define API_LIMIT_GRAPH_OPERATIONS (1ull << 36) /* of one run of a graph */
 

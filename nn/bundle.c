@@ -1,4 +1,5 @@
 /* Opens a bundle: maps the file, splits header from data, reads the parts. */
+#define _DEFAULT_SOURCE /* madvise: POSIX's own does nothing in glibc */
 #include "nn/bundle.h"
 
 #include <errno.h>
@@ -170,6 +171,13 @@ enum api_status nn_bundle_open(const char *path, struct nn_bundle **bundle,
     made->mapped = true;
     *bundle = made;
     return API_OK;
+}
+
+void nn_bundle_rest(const struct nn_bundle *bundle)
+{
+    if (bundle->mapped)
+        madvise((void *)(uintptr_t)bundle->file, bundle->file_bytes,
+                MADV_DONTNEED);
 }
 
 void nn_bundle_close(struct nn_bundle **bundle)

@@ -147,6 +147,10 @@ enum api_status nn_bundle_parse(const uint8_t *bytes, size_t count,
                                 struct nn_bundle **bundle,
                                 struct api_error *error);
 
+/* Gives back the memory that holds a mapped file's tensors: what was needed of
+ * them has been packed. They are read again when they are asked for. */
+void nn_bundle_rest(const struct nn_bundle *bundle);
+
 /* Maps the file at `path` read-only and parses it. */
 enum api_status nn_bundle_open(const char *path, struct nn_bundle **bundle,
                                struct api_error *error);

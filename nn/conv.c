@@ -140,8 +140,10 @@ static void run_dense_tile(const struct nn_kernels *kernels,
 
 /* As many pixels at a time as the kernel takes; tiles are evened out, for a
  * last tile of one row would be slow. */
-void nn_conv_run(const struct nn_kernels *kernels, const struct nn_step *step,
-                 const float *in, const float *with, float *out, float *scratch)
+struct nn_span nn_conv_run(const struct nn_kernels *kernels,
+                           const struct nn_step *step, struct nn_part part,
+                           const float *in, const float *with, float *out,
+                           float *scratch)
 {
     const uint32_t mr = kernels->mr, half = kernels->nr / 2;
     const uint32_t pixels = step->out.height * step->out.width;
@@ -153,14 +155,19 @@ void nn_conv_run(const struct nn_kernels *kernels, const struct nn_step *step,
         .lo = step->lo,
         .hi = step->hi,
     };
+    const struct nn_part all = {0, tiles, NULL};
+    const struct nn_span mine = nn_part_span(part, tiles);
+    const struct nn_span written = {
+        nn_part_from(all, (uint32_t)mine.from, pixels),
+        nn_part_from(all, (uint32_t)mine.to, pixels)};
     const size_t panel_floats = (size_t)(tile.columns + half - 1) / half *
                                 half * ((size_t)tile.depth + 1);
 
     tile.in_stride = tile.depth;
     for (uint32_t group = 0; group < step->groups; group++) {
-        uint32_t first = 0;
+        uint32_t first = (uint32_t)written.from;
 
-        for (uint32_t i = 0; i < tiles; i++) {
+        for (size_t i = mine.from; i < mine.to; i++) {
             tile.rows = pixels / tiles + (i < pixels % tiles);
             if (step->groups > 1)
                 run_group_tile(kernels, step, in, group, first, &tile, out,
@@ -172,4 +179,5 @@ void nn_conv_run(const struct nn_kernels *kernels, const struct nn_step *step,
         }
         tile.panels += panel_floats;
     }
+    return written;
 }

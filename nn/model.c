@@ -17,12 +17,12 @@ struct nn_model {
     struct nn_weights *weights;
     struct nn_plan **plans; /* [bundle->graph_count], in its order */
     float pixel[3][256];    /* (pixel - mean) / scale, for each channel */
-    size_t arena_floats;    /* of the hungriest plan */
     size_t scratch_bytes;   /* of the hungriest codec */
 };
 
 struct nn_context {
     const struct nn_model *model;
+    struct nn_threads *threads; /* NULL: the caller's alone */
     float *arena;
     float *picture; /* normalised input, NHWC */
     void *scratch;  /* for the codecs */
@@ -69,8 +69,6 @@ static enum api_status plan_graphs(struct nn_model *model,
 
         if (status != API_OK)
             return status;
-        if (model->plans[i]->arena_floats > model->arena_floats)
-            model->arena_floats = model->plans[i]->arena_floats;
     }
     return API_OK;
 }
@@ -150,6 +148,7 @@ static enum api_status open_bundle(struct nn_bundle *bundle,
     if (status != API_OK)
         goto out;
     fill_pixel_table(made);
+    nn_bundle_rest(made->bundle);
     *model = made;
     made = NULL;
 out:
@@ -260,13 +259,26 @@ bool nn_model_has_head(const struct nn_model *model, uint16_t point)
                                                      : false);
 }
 
-bool nn_model_has_tail(const struct nn_model *model, uint16_t point)
+/* What the server runs for a point, or NULL. */
+static const struct nn_graph *server_graph(const struct nn_model *model,
+                                           uint16_t point)
 {
     const struct nn_bundle_point *at = point_at(model, point);
 
-    return at && (at->info.kind == API_POINT_SPLIT     ? at->tail != NULL
-                  : at->info.kind == API_POINT_OFFLOAD ? at->full != NULL
-                                                       : false);
+    return !at                                  ? NULL
+           : at->info.kind == API_POINT_SPLIT   ? at->tail
+           : at->info.kind == API_POINT_OFFLOAD ? at->full
+                                                : NULL;
+}
+
+bool nn_model_has_tail(const struct nn_model *model, uint16_t point)
+{
+    return server_graph(model, point) != NULL;
+}
+
+bool nn_model_same_tail(const struct nn_model *model, uint16_t a, uint16_t b)
+{
+    return server_graph(model, a) == server_graph(model, b);
 }
 
 bool nn_model_same_input(const struct nn_model *model, uint16_t a, uint16_t b)
@@ -288,8 +300,11 @@ enum api_status nn_model_export_head(const struct nn_model *model,
                                      size_t *byte_count,
                                      struct api_error *error)
 {
-    return nn_bundle_export_head(model->bundle, include_local, bytes,
-                                 byte_count, error);
+    enum api_status status = nn_bundle_export_head(model->bundle, include_local,
+                                                   bytes, byte_count, error);
+
+    nn_bundle_rest(model->bundle);
+    return status;
 }
 
 /* At least one cache line, so that no two workers share one. */
@@ -297,6 +312,19 @@ static void *allocate(size_t bytes)
 {
     return aligned_alloc(ALIGNMENT,
                          (bytes / ALIGNMENT + 1) * (size_t)ALIGNMENT);
+}
+
+/* What the hungriest plan takes of `threads` threads. */
+static float *allocate_arena(const struct nn_model *model, uint32_t threads)
+{
+    size_t most = 0;
+
+    for (uint32_t i = 0; i < model->bundle->graph_count; i++) {
+        size_t floats = nn_plan_arena_floats(model->plans[i], threads);
+
+        most = floats > most ? floats : most;
+    }
+    return allocate(most * sizeof(float));
 }
 
 enum api_status nn_context_open(const struct nn_model *model,
@@ -307,7 +335,7 @@ enum api_status nn_context_open(const struct nn_model *model,
 
     if (made) {
         made->model = model;
-        made->arena = allocate(model->arena_floats * sizeof(float));
+        made->arena = allocate_arena(model, 1);
         made->picture = allocate(picture_values(model) * sizeof(float));
         made->scratch = allocate(model->scratch_bytes);
     }
@@ -319,12 +347,40 @@ enum api_status nn_context_open(const struct nn_model *model,
     return API_OK;
 }
 
+enum api_status nn_context_use_threads(struct nn_context *context,
+                                       uint32_t threads,
+                                       struct api_error *error)
+{
+    struct nn_threads *made = NULL;
+    enum api_status status = API_OK;
+    float *arena;
+
+    if (threads < 1 || threads > API_LIMIT_THREADS)
+        return api_fail(error, API_USAGE, "not 1 to %u threads",
+                        API_LIMIT_THREADS);
+    arena = allocate_arena(context->model, threads);
+    if (!arena)
+        return api_fail(error, API_NO_MEMORY, "no memory for threads");
+    if (threads > 1)
+        status = nn_threads_open(threads, &made, error);
+    if (status != API_OK) {
+        free(arena);
+        return status;
+    }
+    nn_threads_close(&context->threads);
+    free(context->arena);
+    context->threads = made;
+    context->arena = arena;
+    return API_OK;
+}
+
 void nn_context_close(struct nn_context **context)
 {
     struct nn_context *old = *context;
 
     if (!old)
         return;
+    nn_threads_close(&old->threads);
     free(old->scratch);
     free(old->picture);
     free(old->arena);
@@ -370,8 +426,8 @@ enum api_status nn_run_head(struct nn_context *context, uint16_t point,
     if (!at->head)
         return API_UNAVAILABLE;
     normalise(context, pixels);
-    nn_plan_run(plan_of(model, at->head), context->arena, context->picture,
-                latent);
+    nn_plan_run(plan_of(model, at->head), context->threads, context->arena,
+                context->picture, latent);
     return API_OK;
 }
 
@@ -385,8 +441,8 @@ enum api_status nn_run_tail(struct nn_context *context, uint16_t point,
         return API_NOT_FOUND;
     if (!at->tail)
         return API_UNAVAILABLE;
-    nn_plan_run(plan_of(model, at->tail), context->arena, latent,
-                probabilities);
+    nn_plan_run(plan_of(model, at->tail), context->threads, context->arena,
+                latent, probabilities);
     return API_OK;
 }
 
@@ -401,8 +457,8 @@ enum api_status nn_run_full(struct nn_context *context, uint16_t point,
     if (!at->full)
         return API_UNAVAILABLE;
     normalise(context, pixels);
-    nn_plan_run(plan_of(model, at->full), context->arena, context->picture,
-                probabilities);
+    nn_plan_run(plan_of(model, at->full), context->threads, context->arena,
+                context->picture, probabilities);
     return API_OK;
 }
 

@@ -66,6 +66,8 @@ int nn_model_point_find(const struct nn_model *model, const char *id);
  * False for a side that such a point does not have. */
 bool nn_model_has_head(const struct nn_model *model, uint16_t point);
 bool nn_model_has_tail(const struct nn_model *model, uint16_t point);
+/* Do two points run one and the same graph on the server, if any? */
+bool nn_model_same_tail(const struct nn_model *model, uint16_t a, uint16_t b);
 
 /* Can what a device sends for point `a` be finished as point `b`? Between
  * split points that share head, codec and prior but not the tail, and between
@@ -84,6 +86,14 @@ enum api_status nn_context_open(const struct nn_model *model,
                                 struct nn_context **context,
                                 struct api_error *error);
 void nn_context_close(struct nn_context **context);
+
+/* Lets the context's runs be shared by `threads` threads, 1 to
+ * API_LIMIT_THREADS, of which the caller is one (1 after nn_context_open). The
+ * answers stay the same to the bit. Allocates; not while a run is going on.
+ * API_USAGE, API_NO_MEMORY or API_INTERNAL leave the context as it was. */
+enum api_status nn_context_use_threads(struct nn_context *context,
+                                       uint32_t threads,
+                                       struct api_error *error);
 
 /* Decodes a JPEG into the network's input exactly as training does: limits
  * checked before any decode, DCT-scaled when large, EXIF orientation applied,

@@ -322,11 +322,12 @@ static enum api_status make_steps(struct planner *planner)
             if (status != API_OK)
                 return status;
         }
-    if (planner->gather_floats > ARENA_FLOATS_MAX - plan->gather_offset)
+    plan->gather_floats = aligned(planner->gather_floats);
+    if (plan->gather_floats > ARENA_FLOATS_MAX - plan->gather_offset)
         return api_fail(planner->error, API_BAD_BUNDLE,
                         "graph %s needs more than %u MiB of memory",
                         planner->graph->name, API_LIMIT_ARENA_BYTES >> 20);
-    plan->arena_floats = plan->gather_offset + planner->gather_floats;
+    plan->arena_floats = plan->gather_offset + plan->gather_floats;
     return API_OK;
 }
 

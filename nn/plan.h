@@ -9,6 +9,7 @@
 #include "api/status.h"
 #include "nn/bundle.h"
 #include "nn/kernels.h"
+#include "nn/threads.h"
 #include "nn/weights.h"
 
 struct nn_shape {
@@ -59,7 +60,8 @@ struct nn_plan {
     uint32_t step_count;
     struct nn_step *steps;
     size_t gather_offset; /* in the arena, in floats */
-    size_t arena_floats;  /* at most API_LIMIT_ARENA_BYTES */
+    size_t gather_floats; /* for each thread, a multiple of a cache line */
+    size_t arena_floats;  /* of one thread; at most API_LIMIT_ARENA_BYTES */
 };
 
 /* Infers all shapes, refuses what cannot be run (API_BAD_BUNDLE with the
@@ -77,10 +79,19 @@ enum api_status nn_plan_build(const struct nn_graph *graph,
 /* Frees the plan and sets *plan to NULL; NULL is fine. */
 void nn_plan_close(struct nn_plan **plan);
 
-/* Runs the plan (nn/run.c). `arena` has plan->arena_floats floats with any
- * contents; `input` and `output` hold plan->in and plan->out. Neither
- * allocates nor locks nor fails. */
-void nn_plan_run(const struct nn_plan *plan, float *arena, const float *input,
-                 float *output);
+/* Floats of an arena for a run by `threads` threads. */
+static inline size_t nn_plan_arena_floats(const struct nn_plan *plan,
+                                          uint32_t threads)
+{
+    return plan->arena_floats + (threads - 1) * plan->gather_floats;
+}
+
+/* Runs the plan (nn/run.c) by the threads of a team, or by this one alone if
+ * `threads` is NULL: the results are the same to the bit. `arena` has
+ * nn_plan_arena_floats floats with any contents; `input` and `output` hold
+ * plan->in and plan->out. Neither allocates nor fails; alone, it does not lock
+ * either. */
+void nn_plan_run(const struct nn_plan *plan, struct nn_threads *threads,
+                 float *arena, const float *input, float *output);
 
 #endif

@@ -10,6 +10,7 @@
 
 struct run {
     const struct nn_plan *plan;
+    struct nn_threads *threads;
     float *arena, *input, *output;
     long batch;
 };
@@ -20,7 +21,8 @@ static void run_batch(void *argument)
     struct run *run = argument;
 
     for (long i = 0; i < run->batch; i++)
-        nn_plan_run(run->plan, run->arena, run->input, run->output);
+        nn_plan_run(run->plan, run->threads, run->arena, run->input,
+                    run->output);
 }
 
 static const struct nn_graph *find(const struct nn_bundle *bundle,
@@ -49,6 +51,7 @@ static enum api_status measure(char **argv, struct api_error *error)
     const struct nn_kernels *kernels;
     const struct nn_graph *graph;
     struct run run = {.batch = strtol(argv[4], NULL, 10)};
+    uint32_t threads = (uint32_t)strtoul(argv[3], NULL, 10);
     size_t runs, values;
     enum api_status status = nn_cpu_select(&kernels, error);
 
@@ -64,10 +67,12 @@ static enum api_status measure(char **argv, struct api_error *error)
         goto out;
     }
     status = nn_plan_build(graph, kernels, weights, &plan, error);
+    if (status == API_OK && threads > 1)
+        status = nn_threads_open(threads, &run.threads, error);
     if (status != API_OK)
         goto out;
     run.plan = plan;
-    run.arena = floats(plan->arena_floats);
+    run.arena = floats(nn_plan_arena_floats(plan, threads));
     run.input = floats(nn_shape_floats(&plan->in));
     run.output = floats(nn_shape_floats(&plan->out));
     values = nn_shape_floats(&plan->in);
@@ -78,6 +83,7 @@ static enum api_status measure(char **argv, struct api_error *error)
     printf("{\"median_ms\": %.6f, \"runs\": %zu, \"kernels\": \"%s\"}\n",
            seconds * 1e3, runs, kernels->name);
 out:
+    nn_threads_close(&run.threads);
     free(run.output);
     free(run.input);
     free(run.arena);

@@ -169,7 +169,8 @@ static double rate(double (*run)(void), int threads)
 
 int main(int argc, char **argv)
 {
-    long threads = argc == 3 && bench_clock(argv[2]) ? strtol(argv[1], NULL, 10) : 0;
+    long threads =
+        argc == 3 && bench_clock(argv[2]) ? strtol(argv[1], NULL, 10) : 0;
 
     if (threads < 1 || threads > THREADS_MAX) {
         fprintf(stderr, "usage: cleave-peak THREADS wall|cpu\n");

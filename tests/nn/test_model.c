@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "api/limits.h"
 #include "nn/bundle.h"
 #include "nn/cpu.h"
 #include "nn/nn.h"
@@ -162,7 +163,7 @@ START_TEST(nodes_match_pytorch)
                 nn_plan_build(&graph, kernels, weights, &plan, NULL), API_OK);
             arena = get((plan->arena_floats + 1) * sizeof(float));
             output = get(nn_shape_floats(&plan->out) * sizeof(float));
-            nn_plan_run(plan, arena, input, output);
+            nn_plan_run(plan, NULL, arena, input, output);
             golden_compare(golden, name, output, nn_shape_floats(&plan->out));
             free(output);
             free(arena);
@@ -238,7 +239,10 @@ START_TEST(runs_do_not_allocate)
     struct rig rig;
     size_t before;
 
-    rig_open(&rig, paths[_i]);
+    rig_open(&rig, paths[_i % 2]);
+    ck_assert_int_eq(
+        nn_context_use_threads(rig.context, 1 + (uint32_t)_i / 2 * 2, NULL),
+        API_OK);
     ck_assert_uint_gt(allocations, 0); /* or the linker counted nothing */
     before = allocations; /* Check allocates too, so no assertion below */
     for (uint16_t i = 0; i < nn_model_point_count(rig.model); i++) {
@@ -295,7 +299,7 @@ static void run_graph(const struct nn_graph *graph,
     arena = get((plan->arena_floats + 1) * sizeof(float));
     for (size_t i = 0; i < plan->arena_floats; i++)
         arena[i] = NAN; /* what a run must not read before writing it */
-    nn_plan_run(plan, arena, input, output);
+    nn_plan_run(plan, NULL, arena, input, output);
     free(arena);
     nn_plan_close(&plan);
 }
@@ -416,6 +420,86 @@ START_TEST(threads_share_a_model)
 }
 END_TEST
 
+START_TEST(thread_counts_out_of_range_are_refused)
+{
+    struct rig rig;
+    struct api_error error = {0};
+
+    rig_open(&rig, TINY);
+    ck_assert_int_eq(nn_context_use_threads(rig.context, 0, &error), API_USAGE);
+    ck_assert_int_eq(
+        nn_context_use_threads(rig.context, API_LIMIT_THREADS + 1, &error),
+        API_USAGE);
+    ck_assert_int_eq(nn_run_full(rig.context, 0, rig.pixels, rig.probabilities),
+                     API_OK);
+    rig_close(&rig);
+}
+END_TEST
+
+/* A context changes its threads between runs; every head, tail and network
+ * then says the same to the bit. */
+START_TEST(threads_of_a_run_change_no_bit)
+{
+    static const uint32_t counts[] = {2, 3, 7, 1};
+    struct rig rig;
+    size_t latent_bytes, bytes;
+    float *latent, *probabilities;
+
+    rig_open(&rig, TINY);
+    bytes = nn_model_class_count(rig.model) * sizeof(float);
+    probabilities = get(bytes);
+    for (uint16_t i = 0; i < nn_model_point_count(rig.model); i++) {
+        bool split = nn_model_point(rig.model, i)->kind == API_POINT_SPLIT;
+
+        latent_bytes = nn_latent_values(rig.model, i) * sizeof(float);
+        latent = get(latent_bytes + 1);
+        for (size_t k = 0; k <= sizeof counts / sizeof counts[0]; k++) {
+            float *to = k ? rig.probabilities : probabilities;
+
+            if (split) {
+                float *made = k ? rig.latent : latent;
+
+                ck_assert_int_eq(nn_run_head(rig.context, i, rig.pixels, made),
+                                 API_OK);
+                ck_assert_int_eq(nn_run_tail(rig.context, i, made, to), API_OK);
+            } else {
+                ck_assert_int_eq(nn_run_full(rig.context, i, rig.pixels, to),
+                                 API_OK);
+            }
+            if (k && split)
+                ck_assert_mem_eq(rig.latent, latent, latent_bytes);
+            if (k)
+                ck_assert_mem_eq(rig.probabilities, probabilities, bytes);
+            if (k < sizeof counts / sizeof counts[0])
+                ck_assert_int_eq(
+                    nn_context_use_threads(rig.context, counts[k], NULL),
+                    API_OK);
+        }
+        free(latent);
+    }
+    free(probabilities);
+    rig_close(&rig);
+}
+END_TEST
+
+START_TEST(points_share_tails_as_the_bundle_says)
+{
+    struct rig rig;
+    int offload, base, thin, other;
+
+    rig_open(&rig, DEFAULT);
+    offload = nn_model_point_find(rig.model, "offload");
+    base = nn_model_point_find(rig.model, "w100-base");
+    thin = nn_model_point_find(rig.model, "w100-thin");
+    other = nn_model_point_find(rig.model, "w25-base");
+    ck_assert(nn_model_same_tail(rig.model, (uint16_t)base, (uint16_t)thin));
+    ck_assert(!nn_model_same_tail(rig.model, (uint16_t)base, (uint16_t)other));
+    ck_assert(
+        !nn_model_same_tail(rig.model, (uint16_t)base, (uint16_t)offload));
+    rig_close(&rig);
+}
+END_TEST
+
 START_TEST(points_without_a_part_are_refused)
 {
     struct rig rig;
@@ -502,11 +586,14 @@ Suite *make_suite(void)
     tcase_set_timeout(cases, 0);
     tcase_add_loop_test(cases, nodes_match_pytorch, 0, 2);
     tcase_add_test(cases, tiny_points_match_pytorch);
-    tcase_add_loop_test(cases, runs_do_not_allocate, 0, 2);
+    tcase_add_loop_test(cases, runs_do_not_allocate, 0, 4);
     if (level != &nn_kernels_scalar)
         tcase_add_test(cases, default_graphs_match_scalar);
     tcase_add_test(cases, default_weights_are_shared);
     tcase_add_test(cases, threads_share_a_model);
+    tcase_add_test(cases, thread_counts_out_of_range_are_refused);
+    tcase_add_test(cases, threads_of_a_run_change_no_bit);
+    tcase_add_test(cases, points_share_tails_as_the_bundle_says);
     tcase_add_test(cases, points_without_a_part_are_refused);
     tcase_add_test(cases, a_missing_file_is_not_found);
     tcase_add_test(cases, top_orders_by_probability_then_index);

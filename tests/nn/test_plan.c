@@ -20,22 +20,41 @@ static void *get(size_t bytes)
     return memory;
 }
 
-/* Plans and runs a graph over an arena full of NaN, which would show in the
- * output if a step read what none had written. */
+/* Over an arena full of NaN, which would show in the output if a step read
+ * what none had written. */
+static void run_plan(const struct nn_plan *plan, uint32_t count,
+                     const float *input, float *output)
+{
+    size_t floats = nn_plan_arena_floats(plan, count);
+    float *arena = get((floats + 1) * sizeof(float));
+    struct nn_threads *threads = NULL;
+
+    for (size_t i = 0; i < floats; i++)
+        arena[i] = NAN;
+    if (count > 1)
+        ck_assert_int_eq(nn_threads_open(count, &threads, NULL), API_OK);
+    nn_plan_run(plan, threads, arena, input, output);
+    nn_threads_close(&threads);
+    free(arena);
+}
+
+/* Plans and runs a graph; three threads must say the same to the bit. */
 static void run(const struct nn_graph *graph, struct nn_weights *weights,
                 const float *input, float *output)
 {
     struct nn_plan *plan = NULL;
     struct api_error error = {0};
-    float *arena;
+    float *shared;
+    size_t bytes;
 
     ck_assert_msg(nn_plan_build(graph, level, weights, &plan, &error) == API_OK,
                   "%s", error.text);
-    arena = get((plan->arena_floats + 1) * sizeof(float));
-    for (size_t i = 0; i < plan->arena_floats; i++)
-        arena[i] = NAN;
-    nn_plan_run(plan, arena, input, output);
-    free(arena);
+    bytes = nn_shape_floats(&plan->out) * sizeof(float);
+    shared = get(bytes);
+    run_plan(plan, 1, input, output);
+    run_plan(plan, 3, input, shared);
+    ck_assert_mem_eq(shared, output, bytes);
+    free(shared);
     nn_plan_close(&plan);
 }
 
