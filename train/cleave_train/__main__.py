@@ -107,7 +107,7 @@ def _evaluate(args: argparse.Namespace) -> None:
 
     evaluate(Request(args.bundle, args.photos_val, args.engine, tuple(args.sets),
                      tuple(args.points), tuple(parse_codecs(args.codecs)), args.codec_network,
-                     tuple(args.exit), args.agreement), args.json, args.write)
+                     tuple(args.exit), args.against, args.agreement), args.json, args.write)
 
 
 def _report(args: argparse.Namespace) -> None:
@@ -126,6 +126,21 @@ def _refit(args: argparse.Namespace) -> None:
     refit_priors(bundle, usable_pixels(shuffled, bundle.view, args.count))
     save_bundle(bundle, args.output)
     print(f"{args.output}: fingerprint {bundle.document['fingerprint']}")
+
+
+def _quantize(args: argparse.Namespace) -> None:
+    from .bundle import load_bundle, save_bundle
+    from .int8.quantize import chosen_graphs, quantize_bundle
+    from .photos import find_photos, split_photos
+    from .refit import usable_pixels
+
+    bundle = load_bundle(args.bundle)
+    graphs = chosen_graphs(bundle, args.graphs)
+    _, shuffled = split_photos(find_photos(args.photos, args.exclude), 0, seed=0)
+    quantize_bundle(bundle, graphs, usable_pixels(shuffled, bundle.view, args.count))
+    save_bundle(bundle, args.output)
+    print(f"{args.output}: {args.output.stat().st_size / 1e6:.2f} MB, "
+          f"fingerprint {bundle.document['fingerprint']}")
 
 
 def _golden(args: argparse.Namespace) -> None:
@@ -171,6 +186,20 @@ def _add_import(command: argparse.ArgumentParser) -> None:
     command.set_defaults(call=_import)
 
 
+def _add_quantize(quantize: argparse.ArgumentParser) -> None:
+    quantize.add_argument("bundle", type=Path, metavar="BUNDLE")
+    quantize.add_argument("--photos", type=Path, nargs="+", required=True, metavar="PATH",
+                          help="folders or .tar files of JPEGs like those to come; labels are not "
+                               "needed")
+    quantize.add_argument("--exclude", nargs="+", default=[], metavar="PATTERN",
+                          help="names to leave out, such as '*/val/*'")
+    quantize.add_argument("--count", type=int, default=256, help="how many of them to use")
+    quantize.add_argument("--graphs", nargs="+", default=[], metavar="NAME",
+                          help="head, tail, full, or one graph such as head/w25; default: all")
+    quantize.add_argument("--output", type=Path, required=True, metavar="BUNDLE")
+    quantize.set_defaults(call=_quantize)
+
+
 def _add_evaluate(evaluate: argparse.ArgumentParser) -> None:
     evaluate.add_argument("--bundle", type=Path, nargs="+", required=True,
                           help="the first one's whole network is what all is compared with")
@@ -187,6 +216,9 @@ def _add_evaluate(evaluate: argparse.ArgumentParser) -> None:
                           help="what `tune` wrote, to answer for the codecs")
     evaluate.add_argument("--exit", nargs="+", default=[], metavar="ID",
                           help="points to take as early exits in front of the others")
+    evaluate.add_argument("--against", type=Path, metavar="BUNDLE",
+                          help="compare every point with that of the same id here, such as int8 "
+                               "with fp32: difference in top-1 on the same pictures")
     evaluate.add_argument("--agreement", action="store_true",
                           help="say how often PyTorch names the same class")
     evaluate.add_argument("--json", type=Path, metavar="FILE", help="write all figures here")
@@ -243,6 +275,8 @@ def parser() -> argparse.ArgumentParser:
     refit.add_argument("--count", type=int, default=3000, help="how many of them to use")
     refit.add_argument("--output", type=Path, required=True, metavar="BUNDLE")
     refit.set_defaults(call=_refit)
+
+    _add_quantize(commands.add_parser("quantize", help="take a bundle's graphs to int8"))
 
     golden = commands.add_parser("golden", help="write the golden data of the C tests")
     golden.add_argument("--bundle", type=Path, required=True)

@@ -17,7 +17,7 @@ from .baselines import Codec, round_trips
 from .bundle import MEASURED, Bundle, load_bundle, save_bundle
 from .coder import TrunkEncoder
 from .engine import Answers, engine_answers, write_ppm
-from .figures import combine_exit, figures
+from .figures import combine_exit, figures, pair_figures
 from .labels import truth_index
 from .photos import Photo, find_photos
 from .picture import load_pixels
@@ -39,6 +39,7 @@ class Request:
     codecs: tuple[Codec, ...] = ()
     codec_network: Path | None = None  # a bundle whose network was tuned on codecs' pictures
     exits: tuple[str, ...] = ()       # points whose answers may end a picture's way
+    original: Path | None = None      # a bundle whose points of the same ids are compared with
     agreement: bool = False           # compare with PyTorch too
 
 
@@ -160,15 +161,28 @@ class Evaluation:
             self.request.engine, path, [p["id"] for p in points], self.pictures.files)
         reference = reference_answers(bundle, self.pictures.photos) \
             if self.request.agreement else {}
+        original = self._original(points)
         rows = []
         for point in points:
             given = answers[point["id"]]
             row = self._row(bundle, point) | self._figures(given)
+            if point["id"] in original:
+                row |= pair_figures(given, original[point["id"]], self.pictures.expected)
             if point["id"] in reference:
                 same = given.top[:, 0] == reference[point["id"]].top[:, 0]
                 row["agreement"] = round(float(same.mean()), 4)
             rows.append(row)
         return rows + self._exit_rows(bundle, points, answers)
+
+    def _original(self, points: list[Row]) -> dict[str, Answers]:
+        """What the original's points of the same ids say."""
+        path = self.request.original
+        if path is None:
+            return {}
+        there = {point["id"] for point in load_bundle(path).document["points"]}
+        shared = [point["id"] for point in points if point["id"] in there]
+        return engine_answers(self.request.engine, path, shared, self.pictures.files) \
+            if shared else {}
 
     def _row(self, bundle: Bundle, point: Row) -> Row:
         """What is known of a point without running it."""
@@ -227,20 +241,34 @@ class Evaluation:
         return rows
 
 
+def _percent(share: float | None) -> str:
+    return "" if share is None else f"{100 * share:.1f} %"
+
+
+def _points(row: Row, key: str) -> str:
+    """A difference and its standard error in percentage points, if it was measured."""
+    return f"{100 * row[key]:+.1f} ± {100 * row[f'{key}_se']:.1f}" if key in row else ""
+
+
 def table(rows: list[Row]) -> str:
-    """The rows in Markdown."""
-    lines = ["| series | point | head MMAC | bytes mean / p95 | top-1 | top-5 | against local "
-             "| against JPEG q75 | agreement |", "|" + " --- |" * 9]
-    for row in rows:
-        agreement = f"{100 * row['agreement']:.1f} %" if "agreement" in row else ""
-        lines.append(
-            f"| {row['series']} | {row['point']} | {row['head_macs'] / 1e6:.1f} "
-            f"| {row['bytes_mean']:,.0f} / {row['bytes_p95']:,.0f} "
-            f"| {100 * row['top1']:.1f} % | {100 * row['top5']:.1f} % "
-            f"| {100 * row['difference']:+.1f} ± {100 * row['difference_se']:.1f} "
-            f"| {100 * row['against_jpeg']:+.1f} ± {100 * row['against_jpeg_se']:.1f} "
-            f"| {agreement} |")
-    return "\n".join(lines)
+    """The rows in Markdown; the columns at the end only where something has them."""
+    columns = {
+        "series": lambda row: row["series"],
+        "point": lambda row: row["point"],
+        "head MMAC": lambda row: f"{row['head_macs'] / 1e6:.1f}",
+        "bytes mean / p95": lambda row: f"{row['bytes_mean']:,.0f} / {row['bytes_p95']:,.0f}",
+        "top-1": lambda row: _percent(row["top1"]),
+        "top-5": lambda row: _percent(row["top5"]),
+        "against local": lambda row: _points(row, "difference"),
+        "against JPEG q75": lambda row: _points(row, "against_jpeg"),
+        "agreement": lambda row: _percent(row.get("agreement")),
+    }
+    if any("against_original" in row for row in rows):
+        columns |= {"against original": lambda row: _points(row, "against_original"),
+                    "same class": lambda row: _percent(row.get("same_class"))}
+    lines = [list(columns), ["---"] * len(columns)]
+    lines += [[text(row) for text in columns.values()] for row in rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
 def write_measured(path: Path, rows: list[Row]) -> None:

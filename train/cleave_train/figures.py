@@ -39,6 +39,14 @@ def figures(answers: Answers, local: Answers, yardstick: Answers, expected: np.n
     return result
 
 
+def pair_figures(answers: Answers, original: Answers, expected: np.ndarray) -> dict[str, Any]:
+    """A point beside the same one of another bundle: top-1 beyond it, how often they agree."""
+    top, before = answers.top[:, 0], original.top[:, 0]
+    difference, error = _paired(top == expected, before == expected)
+    return {"against_original": difference, "against_original_se": error,
+            "same_class": round(float((top == before).mean()), 4)}
+
+
 def combine_exit(early: Answers, split: Answers, threshold: float) -> tuple[Answers, float]:
     """An exit's answers where it is confident, else those of a split point.
 

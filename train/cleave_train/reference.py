@@ -1,4 +1,4 @@
-"""Runs a bundle's graphs in PyTorch, fp32: the reference that the C engine is compared with."""
+"""Runs a bundle's graphs in PyTorch: the reference that the C engine is compared with."""
 
 from __future__ import annotations
 
@@ -11,76 +11,148 @@ from torch.nn import functional as F
 
 from .bundle import Bundle
 from .entropy import payload_bytes
+from .int8 import arithmetic
+from .int8.arithmetic import Quantized
 
 FRAME_HEADER = 28
+WEIGHTED = ("conv", "dwconv", "linear")
+Value = Tensor | Quantized
 
 
 class Reference:
-    """A bundle made ready to run. Activations are [N,C,H,W] inside, NHWC at the edges."""
+    """A bundle made ready to run. Activations are [N,C,H,W] inside, NHWC at the edges.
+
+    fp32 nodes are compared with the engine's to a tolerance, those on quantized values are exact.
+    """
 
     def __init__(self, bundle: Bundle) -> None:
         self.bundle = bundle
-        self.tensors = {name: torch.from_numpy(array.astype(np.float32))
-                        if array.dtype != np.int32 else torch.from_numpy(array)
-                        for name, array in bundle.tensors.items()}
+        self.tensors: dict[str, Tensor] = {}
+        for name in bundle.tensors:
+            self.load(name)
+
+    def load(self, name: str) -> None:
+        """Takes up one of the bundle's tensors, weights as float32."""
+        array = self.bundle.tensors[name]
+        self.tensors[name] = torch.from_numpy(
+            array if array.dtype == np.int32 else array.astype(np.float32))
 
     def run(self, graph: str, x: np.ndarray) -> np.ndarray:
         """float32 [N,h,w,c] -> float32 [N,h',w',c']."""
         document = self.bundle.document["graphs"][graph]
-        values = [torch.from_numpy(np.ascontiguousarray(x, np.float32)).permute(0, 3, 1, 2)]
-        with torch.inference_mode():
-            for node in document["nodes"]:
-                values.append(self._node(node, [values[i] for i in node["in"]]))
-            return values[-1].permute(0, 2, 3, 1).contiguous().numpy()
+        values: list[Value] = [
+            torch.from_numpy(np.ascontiguousarray(x, np.float32)).permute(0, 3, 1, 2)]
+        for node in document["nodes"]:
+            values.append(self.node(node, [values[i] for i in node["in"]]))
+        last = values[-1]
+        if isinstance(last, Quantized):
+            last = last.codes
+        return last.permute(0, 2, 3, 1).contiguous().numpy()
 
-    def _node(self, node: dict[str, Any], inputs: list[Tensor]) -> Tensor:
+    @torch.inference_mode()
+    def node(self, node: dict[str, Any], inputs: list[Value]) -> Value:
+        """What a node makes of its inputs."""
         x = inputs[0]
+        if node["op"] == "quantize":
+            return arithmetic.quantize(x, node)
+        if isinstance(x, Quantized):
+            return self._quantized(node, inputs)
+        if node["op"] in WEIGHTED:
+            return activation(self._scale_bias(self.sums(node, x), node), node)
+        return activation(self._elements(node, inputs), node)
+
+    def _quantized(self, node: dict[str, Any], inputs: list[Quantized]) -> Value:
+        """A node that reads codes."""
+        x = inputs[0]
+        match node["op"]:
+            case "dequantize":
+                return x.real()
+            case "conv" | "dwconv" | "linear":
+                given = self.sums(node, x), x, *self.scale_bias(node)
+                if "quant" in node:
+                    return arithmetic.rounded_sums(*given, node)
+                return activation(arithmetic.scaled_sums(*given), node)
+            case "add":
+                return arithmetic.add(x, inputs[1], node)
+            case "concat":
+                return arithmetic.concat(inputs, node)
+            case "maxpool":
+                return Quantized(self._elements(node, [x.codes.float()]).to(torch.uint8), x.scale,
+                                 x.zero)
+            case "avgpool":
+                sums, counts = self._window_sums(x.centred(), node)
+                return arithmetic.mean(x, sums, counts.numpy(), node)
+            case "global_avgpool":
+                sums = x.centred().double().sum((2, 3), keepdim=True).float()
+                return arithmetic.mean(x, sums, np.float32([np.prod(x.codes.shape[2:])]), node)
+            case op:
+                raise ValueError(f"{op} takes no codes")
+
+    def sums(self, node: dict[str, Any], x: Value) -> Tensor:
+        """Sums of products with a node's weights, before scale and bias."""
+        weight = self.tensors[node["weight"]]
         match node["op"]:
             case "conv":
                 out = slice(*node["out"]) if "out" in node else slice(None)
                 inch = slice(*node["inch"]) if "inch" in node else slice(None)
-                weight = self.tensors[node["weight"]][out, :, :, inch].permute(0, 3, 1, 2)
-                x = F.conv2d(self._pad(x, node), weight, stride=node["stride"],
-                             dilation=node.get("dilation", 1), groups=node.get("groups", 1))
-                x = self._scale_bias(x, node)
+                weight, groups = weight[out, :, :, inch].permute(0, 3, 1, 2), node.get("groups", 1)
             case "dwconv":
                 channels = slice(*node["channels"]) if "channels" in node else slice(None)
-                weight = self.tensors[node["weight"]][..., channels].permute(2, 0, 1)[:, None]
-                x = F.conv2d(self._pad(x, node), weight, stride=node["stride"], groups=len(weight))
-                x = self._scale_bias(x, node)
-            case "linear":
-                x = F.linear(x.flatten(1), self.tensors[node["weight"]])[:, :, None, None]
-                x = self._scale_bias(x, node)
+                weight = weight[..., channels].permute(2, 0, 1)[:, None]
+                groups = len(weight)
+
+        def product(x: Tensor, weight: Tensor) -> Tensor:
+            if node["op"] == "linear":
+                return F.linear(x.flatten(1), weight)[:, :, None, None]
+            return F.conv2d(self._pad(x, node), weight, stride=node["stride"],
+                            dilation=node.get("dilation", 1), groups=groups)
+
+        return arithmetic.exact_sums(x, weight, product) if isinstance(x, Quantized) \
+            else product(x, weight)
+
+    def scale_bias(self, node: dict[str, Any]) -> tuple[Tensor, Tensor]:
+        """The vectors [c] of a node on codes; a bias that is not there is 0."""
+        scale = self.tensors[node["scale"]]
+        return scale, self.tensors[node["bias"]] if "bias" in node else torch.zeros_like(scale)
+
+    def _window_sums(self, x: Tensor, node: dict[str, Any]) -> tuple[Tensor, Tensor]:
+        """Sums over a pool's windows, and how many positions each has, [1,1,H,W]."""
+        return tuple(F.avg_pool2d(self._pad(part, node), node["kernel"], node["stride"],
+                                  divisor_override=1)
+                     for part in (x, torch.ones_like(x[:1, :1])))
+
+    def _elements(self, node: dict[str, Any], inputs: list[Tensor]) -> Tensor:
+        """Everything else, before its activation."""
+        x = inputs[0]
+        match node["op"]:
             case "add":
-                x = x + inputs[1]
+                return x + inputs[1]
             case "mul":
-                x = x * inputs[1]
+                return x * inputs[1]
             case "act":
-                pass
+                return x
             case "affine":
-                x = self._scale_bias(x, node)
+                return self._scale_bias(x, node)
             case "maxpool":
-                x = F.max_pool2d(self._pad(x, node, -torch.inf), node["kernel"], node["stride"])
+                return F.max_pool2d(self._pad(x, node, -torch.inf), node["kernel"], node["stride"])
             case "avgpool":
-                sums = F.avg_pool2d(self._pad(x, node), node["kernel"], node["stride"])
-                ones = torch.ones_like(x[:1, :1])
-                x = sums / F.avg_pool2d(self._pad(ones, node), node["kernel"], node["stride"])
+                sums, counts = self._window_sums(x, node)
+                return sums / counts
             case "global_avgpool":
-                x = x.mean((2, 3), keepdim=True)
+                return x.mean((2, 3), keepdim=True)
             case "softmax":
-                x = x.softmax(1)
+                return x.softmax(1)
             case "layer_norm":
                 centred = x - x.mean(1, keepdim=True)
-                x = centred * (centred.square().mean(1, keepdim=True) + node["epsilon"]).rsqrt()
+                return centred * (centred.square().mean(1, keepdim=True) + node["epsilon"]).rsqrt()
             case "concat":
-                x = torch.cat(inputs, 1)
+                return torch.cat(inputs, 1)
             case "resize":
-                x = resized(x, node)
+                return resized(x, node)
             case "depth_to_space":
-                x = depth_to_space(x, node["block"], node.get("order", "dcr"))
+                return depth_to_space(x, node["block"], node.get("order", "dcr"))
             case op:
                 raise ValueError(f"unknown op {op}")
-        return activation(x, node)
 
     @staticmethod
     def _pad(x: Tensor, node: dict[str, Any], value: float = 0.0) -> Tensor:
@@ -116,7 +188,8 @@ class Reference:
             return self.dequantise(point["prior"], self.quantise(point["prior"], latent))
         return np.stack([u8_round_trip(one) for one in latent])
 
-    def first_graph(self, point: dict[str, Any]) -> str:
+    @staticmethod
+    def first_graph(point: dict[str, Any]) -> str:
         """The graph that a picture enters by this point."""
         return point["head"] if point["kind"] == "split" else point["graph"]
 

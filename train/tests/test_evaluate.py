@@ -15,8 +15,8 @@ from PIL import Image
 from cleave_train.baselines import Codec, parse_codecs, round_trips
 from cleave_train.bundle import load_bundle, save_bundle
 from cleave_train.engine import Answers, engine_answers, write_ppm
-from cleave_train.evaluate import THRESHOLDS, Request, evaluate, parameters
-from cleave_train.figures import combine_exit, figures
+from cleave_train.evaluate import THRESHOLDS, Request, evaluate, parameters, table
+from cleave_train.figures import combine_exit, figures, pair_figures
 from cleave_train.picture import InputSpec, load_pixels
 from cleave_train.tiny import tiny_bundle
 
@@ -68,6 +68,14 @@ def test_figures() -> None:
     assert row["top1_by_set"] == {"a": 1.0, "b": 0.5}
 
 
+def test_a_point_beside_its_original() -> None:
+    expected = np.arange(4)
+    before, after = (answers(classes, [0] * 4, [1.0] * 4)
+                     for classes in ([0, 1, 2, 9], [0, 1, 8, 7]))
+    assert pair_figures(after, before, expected) == {
+        "against_original": -0.25, "against_original_se": 0.25, "same_class": 0.5}
+
+
 def test_confident_pictures_leave_early() -> None:
     early = answers([1, 2, 3, 4], [0] * 4, [0.9, 0.7, 0.2, 0.5])
     split = answers([5, 6, 7, 8], [100, 200, 300, 400], [0.6] * 4)
@@ -114,6 +122,20 @@ def test_figures_are_written(tmp_path: Path, photos: Path, engine: str) -> None:
     local = rows["local"]
     assert local["series"] == "local" and local["params_head"] == parameters(bundle, "full")
     assert all(row["difference"] == row["against_jpeg"] == 0 for row in rows.values())
+
+
+def test_points_are_compared_with_an_original(tmp_path: Path, photos: Path, engine: str) -> None:
+    path, original = tmp_path / "int8.safetensors", tmp_path / "fp32.safetensors"
+    bundle = tiny_bundle()
+    save_bundle(bundle, path)
+    bundle.document["points"] = [p for p in bundle.document["points"] if p["id"] != "w100-u8"]
+    save_bundle(bundle, original)
+    rows = evaluate(Request([path], [photos], engine, original=original))
+    compared = {row["point"]: row.get("same_class") for row in rows}
+    assert compared.pop("w100-u8") is None
+    assert set(compared.values()) == {1.0}
+    assert "| against original | same class |" in table(rows)
+    assert "against original" not in table([row for row in rows if row["point"] == "w100-u8"])
 
 
 def test_exit_stands_in_front_of_the_points_of_its_head(tmp_path: Path, photos: Path,
