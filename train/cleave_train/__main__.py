@@ -97,7 +97,8 @@ def _import(args: argparse.Namespace) -> None:
 
     size = (args.size[0], args.size[-1]) if args.size else None
     import_model(Request(args.model, args.name, args.version, size, args.convention, args.resize,
-                         tuple(args.mean), tuple(args.std), args.labels, args.split, args.half),
+                         tuple(args.mean), tuple(args.std), args.labels, args.split,
+                         args.storage.upper()),
                  args.output)
 
 
@@ -182,7 +183,8 @@ def _add_import(command: argparse.ArgumentParser) -> None:
     command.add_argument("--split", default="", metavar="NODE",
                          help="also cut the network behind this node or tensor of the file, with "
                               "an 8-bit bottleneck; an impossible one lists what is possible")
-    command.add_argument("--half", action="store_true", help="store weights as fp16")
+    command.add_argument("--storage", choices=("f32", "f16", "bf16"), default="f32",
+                         help="of the weights; f16 and bf16 take half the bytes")
     command.set_defaults(call=_import)
 
 

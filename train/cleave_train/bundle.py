@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from ml_dtypes import bfloat16
 
 from .picture import InputSpec, by_channel
 
-DTYPES = {"F16": np.float16, "F32": np.float32, "I32": np.int32, "U8": np.uint8, "I8": np.int8}
+DTYPES = {"F16": np.float16, "BF16": bfloat16, "F32": np.float32, "I32": np.int32,
+          "U8": np.uint8, "I8": np.int8}
 DTYPE_NAMES = {np.dtype(kind): name for name, kind in DTYPES.items()}
 MEASURED = ("bytes_mean", "bytes_p95", "top1", "top5", "pictures")
 

@@ -15,7 +15,7 @@ from test_onnx_networks import engine_probabilities, needs_engine, pictures
 from torch import Tensor, nn
 
 from cleave_train.__main__ import parser
-from cleave_train.bundle import load_bundle
+from cleave_train.bundle import DTYPES, load_bundle
 from cleave_train.onnx_import.importer import Request, build_bundle
 from cleave_train.onnx_import.layout import Unsupported, Value, image_dims
 from cleave_train.reference import Reference
@@ -382,14 +382,19 @@ def test_command(tmp_path: Path) -> None:
     path = export_onnx(random_network("squeezenet1_1", SMALL), 64, tmp_path / "my net.onnx")
     (tmp_path / "labels").write_text("ant\nbee\ncat\ndog\nelk\n")
     sizes = []
-    for more in ([], ["--half"]):
+    for storage in ("f32", "f16", "bf16"):
         args = parser().parse_args(
             ["import", str(path), "--output", str(tmp_path / "b.safetensors"), "--labels",
-             str(tmp_path / "labels"), "--convention", "timm", "--mean", "0", "0.5", "1", *more])
+             str(tmp_path / "labels"), "--convention", "timm", "--mean", "0", "0.5", "1",
+             "--storage", storage])
         args.call(args)
         sizes.append((tmp_path / "b.safetensors").stat().st_size)
-    assert sizes[1] < 0.6 * sizes[0]
-    document = load_bundle(tmp_path / "b.safetensors").document
+    assert max(sizes[1:]) < 0.6 * sizes[0]
+    bundle = load_bundle(tmp_path / "b.safetensors")
+    kinds = {bundle.tensors[node["weight"]].dtype for node in
+             bundle.document["graphs"]["full"]["nodes"] if "weight" in node}
+    assert kinds == {np.dtype(DTYPES["BF16"])}
+    document = bundle.document
     assert document["name"] == "my-net"
     assert document["labels"] == ["ant", "bee", "cat", "dog", "elk"]
     assert document["input"]["mean"] == [0, 127.5, 255]

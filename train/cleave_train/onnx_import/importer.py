@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ..bundle import Bundle, fingerprint, input_document, save_bundle
+from ..bundle import DTYPES, Bundle, fingerprint, input_document, save_bundle
 from ..graph import Graph
 from ..labels import imagenet_labels
 from ..picture import InputSpec
@@ -45,7 +45,7 @@ class Request:
     std: tuple[float, ...] = ()
     labels: Path | None = None
     split: str = ""
-    half: bool = False  # store weights as fp16
+    storage: str = "F32"  # of weights: F32, F16 or BF16
 
 
 def input_spec(request: Request, source: Source) -> InputSpec:
@@ -104,14 +104,16 @@ def _points(network: Network, split: str) -> tuple[dict[str, Graph], list[dict[s
     return graphs, points
 
 
-def _halved(tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Weights as fp16; refuses those that it cannot hold."""
-    halves = {name: array.astype(np.float16) if name.endswith(".weight") else array
+def _stored(tensors: dict[str, np.ndarray], kind: str) -> dict[str, np.ndarray]:
+    """Weights as a bundle's `kind` has them; refuses those that it cannot hold."""
+    stored = {name: array.astype(DTYPES[kind]) if name.endswith(".weight") else array
               for name, array in tensors.items()}
-    too_large = [name for name, array in halves.items() if not np.isfinite(array).all()]
+    too_large = [name for name, array in stored.items()
+                 if not np.isfinite(array.astype(np.float32)).all()]
     if too_large:
-        raise SystemExit(f"{len(too_large)} weights are beyond what fp16 holds, as {too_large[0]}")
-    return halves
+        raise SystemExit(f"{len(too_large)} weights are beyond what {kind.lower()} holds, as "
+                         f"{too_large[0]}")
+    return stored
 
 
 def build_bundle(request: Request) -> Bundle:
@@ -132,9 +134,8 @@ def build_bundle(request: Request) -> Bundle:
                        "licence": "that of the imported network"},
     }, network.graph.tensors)
     bundle.tensors = {key: bundle.tensors[key] for key in sorted(bundle.used_tensors())}
-    if request.half:
-        bundle.tensors = _halved(bundle.tensors)
     check_agreement(request.model, source, network, bundle)
+    bundle.tensors = _stored(bundle.tensors, request.storage)
     bundle.document["fingerprint"] = fingerprint(bundle)
     return bundle
 
