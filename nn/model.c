@@ -118,18 +118,13 @@ static enum api_status check_points(struct nn_model *model,
 
 /* Takes the bundle, whatever comes of it. */
 static enum api_status open_bundle(struct nn_bundle *bundle,
+                                   const struct nn_kernels *kernels,
                                    struct nn_model **model,
                                    struct api_error *error)
 {
-    const struct nn_kernels *kernels;
-    struct nn_model *made;
-    enum api_status status = nn_cpu_select(&kernels, error);
+    struct nn_model *made = calloc(1, sizeof *made);
+    enum api_status status;
 
-    if (status != API_OK) {
-        nn_bundle_close(&bundle);
-        return status;
-    }
-    made = calloc(1, sizeof *made);
     if (!made) {
         nn_bundle_close(&bundle);
         return api_fail(error, API_NO_MEMORY, "no memory for the model");
@@ -159,20 +154,28 @@ out:
 enum api_status nn_model_open(const char *path, struct nn_model **model,
                               struct api_error *error)
 {
+    const struct nn_kernels *kernels;
     struct nn_bundle *bundle;
-    enum api_status status = nn_bundle_open(path, &bundle, error);
+    enum api_status status = nn_cpu_select(&kernels, error);
 
-    return status == API_OK ? open_bundle(bundle, model, error) : status;
+    if (status == API_OK)
+        status = nn_bundle_open(path, &bundle, error);
+    return status == API_OK ? open_bundle(bundle, kernels, model, error)
+                            : status;
 }
 
 enum api_status nn_model_open_bytes(const uint8_t *bytes, size_t count,
                                     struct nn_model **model,
                                     struct api_error *error)
 {
+    const struct nn_kernels *kernels;
     struct nn_bundle *bundle;
-    enum api_status status = nn_bundle_parse(bytes, count, &bundle, error);
+    enum api_status status = nn_cpu_select(&kernels, error);
 
-    return status == API_OK ? open_bundle(bundle, model, error) : status;
+    if (status == API_OK)
+        status = nn_bundle_parse(bytes, count, &bundle, error);
+    return status == API_OK ? open_bundle(bundle, kernels, model, error)
+                            : status;
 }
 
 void nn_model_close(struct nn_model **model)

@@ -106,8 +106,8 @@ struct segments {
     size_t name_length, version_length;
 };
 
-/* Does `path` fit? A star at the end fits any rest. Escapes are not decoded: no path, model's name or version
- * needs any. */
+/* Does `path` fit? A star at the end fits any rest. Escapes are not decoded:
+ * no path, model's name or version needs any. */
 static bool fits(const char *pattern, const char *path,
                  struct segments *segments)
 {
