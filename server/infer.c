@@ -25,6 +25,23 @@ static bool has_type(const struct srv_request *request, const char *type)
     return length == strlen(type) && strncasecmp(given, type, length) == 0;
 }
 
+/* Replies, and counts why, unless the queue has no objection. */
+static void refuse(struct srv_request *request, enum api_status objection)
+{
+    struct srv_app *app = request->app;
+    if (objection == API_QUOTA) {
+        srv_metrics_reject(app->metrics, SRV_REJECT_QUOTA);
+        srv_reply_problem(request, objection,
+                          "too many requests of this client are waiting");
+    } else if (objection != API_OK && srv_app_is_draining(app)) {
+        srv_metrics_reject(app->metrics, SRV_REJECT_DRAINING);
+        srv_reply_problem(request, objection, "the server is shutting down");
+    } else if (objection != API_OK) {
+        srv_metrics_reject(app->metrics, SRV_REJECT_QUEUE_FULL);
+        srv_reply_problem(request, objection, "the queue is full");
+    }
+}
+
 void srv_infer_begin(struct srv_request *request)
 {
     struct srv_app *app = request->app;
@@ -57,14 +74,9 @@ void srv_infer_begin(struct srv_request *request)
         deadline_ms = app->config->deadline_ms;
     /* Relative until the body is in; srv_infer_submit makes it absolute. */
     request->infer.job.deadline_us = (int64_t)deadline_ms * 1000;
-    if (srv_app_is_draining(app)) {
-        srv_metrics_reject(app->metrics, SRV_REJECT_DRAINING);
-        srv_reply_problem(request, API_OVERLOADED,
-                          "the server is shutting down");
-    } else if (srv_queue_depth(app->queue) >= app->config->queue) {
-        srv_metrics_reject(app->metrics, SRV_REJECT_QUEUE_FULL);
-        srv_reply_problem(request, API_OVERLOADED, "the queue is full");
-    }
+    refuse(request, srv_app_is_draining(app)
+                        ? API_OVERLOADED
+                        : srv_queue_ask(app->queue, request->infer.job.client));
 }
 
 void srv_infer_begin_picture(struct srv_request *request)
@@ -161,9 +173,8 @@ static void run(struct srv_job *job, enum api_status verdict)
         (struct srv_request *)(void *)((char *)job -
                                        offsetof(struct srv_request, infer.job));
     request->infer.queue_us = srv_now_us() - job->queued_us;
-    if (verdict == API_OVERLOADED) {
-        srv_metrics_reject(request->app->metrics, SRV_REJECT_DRAINING);
-        srv_reply_problem(request, verdict, "the server is shutting down");
+    if (verdict == API_OVERLOADED || verdict == API_QUOTA) {
+        refuse(request, verdict);
     } else if (srv_client_is_gone(request->socket)) {
         srv_metrics_reject(request->app->metrics, SRV_REJECT_ABANDONED);
         srv_reply_problem(request, API_ABANDONED, "the client went away");
@@ -186,16 +197,7 @@ void srv_infer_submit(struct srv_request *request,
     enum api_status status = srv_queue_submit(app->queue, job);
     if (status == API_OK)
         return;
-    if (status == API_QUOTA) {
-        srv_metrics_reject(app->metrics, SRV_REJECT_QUOTA);
-        srv_reply_problem(request, status,
-                          "too many requests of this client are waiting");
-    } else {
-        srv_metrics_reject(app->metrics, srv_app_is_draining(app)
-                                             ? SRV_REJECT_DRAINING
-                                             : SRV_REJECT_QUEUE_FULL);
-        srv_reply_problem(request, status, "the queue is full");
-    }
+    refuse(request, status);
     srv_request_resume(request);
 }
 

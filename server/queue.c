@@ -1,5 +1,7 @@
 /* Mutex, condition variable, a list for each client and one of clients: round
- * robin as in J. Nagle, "On Packet Switches with Infinite Storage" (RFC 970).
+ * robin as in J. Nagle, "On Packet Switches with Infinite Storage" (RFC 970),
+ * dropping from the longest list as in P. McKenney, "Stochastic Fairness
+ * Queueing" (1990).
  * Nothing cleverer is needed at a few hundred jobs a second, each of them
  * milliseconds long. */
 #include "server/queue.h"
@@ -79,6 +81,15 @@ static void close_lane(struct srv_queue *queue, struct lane *lane)
     queue->spare = lane;
 }
 
+static struct srv_job *pop(struct srv_queue *queue, struct lane *lane)
+{
+    struct srv_job *job = lane->first;
+    lane->first = job->next;
+    lane->depth--;
+    queue->depth--;
+    return job;
+}
+
 /* The next job; NULL if none waits. */
 static struct srv_job *take(struct srv_queue *queue)
 {
@@ -88,15 +99,41 @@ static struct srv_job *take(struct srv_queue *queue)
     queue->turns = lane->next_turn;
     if (!queue->turns)
         queue->turns_end = &queue->turns;
-    struct srv_job *job = lane->first;
-    lane->first = job->next;
-    lane->depth--;
-    queue->depth--;
+    struct srv_job *job = pop(queue, lane);
     if (lane->first)
         queue_up(queue, lane);
     else
         close_lane(queue, lane);
     return job;
+}
+
+/* Of a queue that is not empty. */
+static struct lane *longest(const struct srv_queue *queue)
+{
+    struct lane *best = queue->turns;
+    for (struct lane *lane = best; lane; lane = lane->next_turn) {
+        if (lane->depth > best->depth)
+            best = lane;
+    }
+    return best;
+}
+
+/* May a client add a job? Perhaps in place of another's: *gives_way is then
+ * that one's lane, which keeps at least one, else NULL. */
+static enum api_status judge(struct srv_queue *queue, uint64_t client,
+                             struct lane **gives_way)
+{
+    const struct lane *lane = find_lane(queue, client);
+    unsigned depth = lane ? lane->depth : 0;
+    *gives_way = NULL;
+    if (queue->abandoned)
+        return API_OVERLOADED;
+    if (queue->depth == queue->capacity) {
+        *gives_way = longest(queue);
+        if (depth + 1 >= (*gives_way)->depth)
+            return API_OVERLOADED;
+    }
+    return depth < queue->client_capacity ? API_OK : API_QUOTA;
 }
 
 static void put(struct srv_queue *queue, struct lane *lane, struct srv_job *job)
@@ -162,22 +199,33 @@ enum api_status srv_queue_open(unsigned capacity, unsigned client_capacity,
     return API_OK;
 }
 
+enum api_status srv_queue_ask(struct srv_queue *queue, uint64_t client)
+{
+    struct lane *gives_way;
+    pthread_mutex_lock(&queue->lock);
+    enum api_status status = judge(queue, client, &gives_way);
+    pthread_mutex_unlock(&queue->lock);
+    return status;
+}
+
 enum api_status srv_queue_submit(struct srv_queue *queue, struct srv_job *job)
 {
-    enum api_status status = API_OK;
+    struct lane *gives_way;
+    struct srv_job *displaced = NULL;
     job->next = NULL;
     job->queued_us = srv_now_us();
     pthread_mutex_lock(&queue->lock);
-    struct lane *lane = find_lane(queue, job->client);
-    if (queue->abandoned || queue->depth == queue->capacity) {
-        status = API_OVERLOADED;
-    } else if (lane && lane->depth >= queue->client_capacity) {
-        status = API_QUOTA;
-    } else {
+    enum api_status status = judge(queue, job->client, &gives_way);
+    if (status == API_OK) {
+        if (gives_way)
+            displaced = pop(queue, gives_way);
+        struct lane *lane = find_lane(queue, job->client);
         put(queue, lane ? lane : open_lane(queue, job->client), job);
         pthread_cond_signal(&queue->work);
     }
     pthread_mutex_unlock(&queue->lock);
+    if (displaced)
+        displaced->run(displaced, API_QUOTA);
     return status;
 }
 

@@ -1,6 +1,7 @@
 /* A bounded queue of jobs and the worker threads that run them. Clients take
  * turns: while several have jobs waiting, each gets one run before any gets
- * another; one client's jobs run in order. */
+ * another; one client's jobs run in order. A full queue takes a job of a client
+ * that has few waiting in place of the oldest of the one that has most. */
 #ifndef CLEAVE_SERVER_QUEUE_H
 #define CLEAVE_SERVER_QUEUE_H
 
@@ -19,8 +20,8 @@ struct srv_job {
     int64_t deadline_us;  /* by srv_now_us; not begun after it */
     uint64_t client;      /* whose turn it takes; see client_of.h */
     /* The work is done only if the verdict is API_OK; else it is API_DEADLINE
-     * (expired while waiting) or API_OVERLOADED (abandoned because the server
-     * stops). */
+     * (expired while waiting), API_QUOTA (gave way to another client's) or
+     * API_OVERLOADED (abandoned because the server stops). */
     void (*run)(struct srv_job *job, enum api_status verdict);
 };
 
@@ -29,6 +30,9 @@ struct srv_job {
 enum api_status srv_queue_open(unsigned capacity, unsigned client_capacity,
                                unsigned workers, struct srv_queue **queue,
                                struct api_error *error);
+
+/* What srv_queue_submit would say to a job of this client now. */
+enum api_status srv_queue_ask(struct srv_queue *queue, uint64_t client);
 
 /* Appends a job; never blocks. API_OVERLOADED if `capacity` jobs wait or the
  * queue is abandoned, API_QUOTA if its client has too many waiting.

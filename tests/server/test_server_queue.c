@@ -161,26 +161,65 @@ START_TEST(clients_take_turns)
 }
 END_TEST
 
-START_TEST(one_client_cannot_fill_the_queue)
+START_TEST(one_client_may_only_queue_so_much)
 {
-    static struct task blocker, tasks[6];
-    static const char clients[] = "aaabba";
+    static struct task blocker, tasks[5];
+    static const char clients[] = "aaabb";
     client_capacity = 2;
-    struct srv_queue *queue = open_queue(4, 1);
+    struct srv_queue *queue = open_queue(9, 1);
     prepare(&blocker, true);
     ck_assert_int_eq(srv_queue_submit(queue, &blocker.job), API_OK);
     gate_wait_inside(1);
-    for (int i = 0; i < 6; i++) {
+    for (int i = 0; i < 5; i++) {
+        enum api_status expected = i == 2 ? API_QUOTA : API_OK;
         prepare(&tasks[i], false);
         tasks[i].job.client = (uint64_t)clients[i];
-        ck_assert_int_eq(srv_queue_submit(queue, &tasks[i].job),
-                         i == 2   ? API_QUOTA
-                         : i == 5 ? API_OVERLOADED
-                                  : API_OK);
+        ck_assert_int_eq(srv_queue_ask(queue, tasks[i].job.client), expected);
+        ck_assert_int_eq(srv_queue_submit(queue, &tasks[i].job), expected);
     }
     gate_open();
     srv_queue_close(&queue);
     client_capacity = 0;
+}
+END_TEST
+
+START_TEST(who_has_most_waiting_gives_way)
+{
+    /* Of four places a takes all, then b, c and d come. */
+    static const struct {
+        char client;
+        enum api_status expected;
+        int displaced; /* the task, or -1 */
+    } steps[] = {
+        {'a', API_OK, -1}, {'a', API_OK, -1},         {'a', API_OK, -1},
+        {'a', API_OK, -1}, {'a', API_OVERLOADED, -1}, {'b', API_OK, 0},
+        {'b', API_OK, 1},  {'b', API_OVERLOADED, -1}, {'c', API_OK, 2},
+        {'d', API_OK, 5},  {'d', API_OVERLOADED, -1}, {'e', API_OVERLOADED, -1},
+    };
+    enum { COUNT = sizeof steps / sizeof *steps };
+    static struct task blocker, tasks[COUNT];
+    struct srv_queue *queue = open_queue(4, 1);
+    prepare(&blocker, true);
+    ck_assert_int_eq(srv_queue_submit(queue, &blocker.job), API_OK);
+    gate_wait_inside(1);
+    unsigned runs = 0;
+    for (int i = 0; i < COUNT; i++) {
+        prepare(&tasks[i], false);
+        tasks[i].job.client = (uint64_t)steps[i].client;
+        ck_assert_int_eq(srv_queue_ask(queue, tasks[i].job.client),
+                         steps[i].expected);
+        ck_assert_int_eq(srv_queue_submit(queue, &tasks[i].job),
+                         steps[i].expected);
+        int displaced = steps[i].displaced;
+        runs += displaced >= 0;
+        ck_assert_uint_eq(atomic_load(&turns), runs);
+        if (displaced >= 0)
+            ck_assert_int_eq(tasks[displaced].verdict, API_QUOTA);
+        ck_assert_uint_eq(srv_queue_depth(queue), i < 4 ? (unsigned)i + 1 : 4);
+    }
+    gate_open();
+    srv_queue_close(&queue);
+    ck_assert_uint_eq(atomic_load(&turns), runs + 5);
 }
 END_TEST
 
@@ -275,7 +314,8 @@ Suite *make_suite(void)
     tcase_add_test(cases, jobs_run_once_in_order);
     tcase_add_test(cases, a_full_queue_refuses);
     tcase_add_test(cases, clients_take_turns);
-    tcase_add_test(cases, one_client_cannot_fill_the_queue);
+    tcase_add_test(cases, one_client_may_only_queue_so_much);
+    tcase_add_test(cases, who_has_most_waiting_gives_way);
     tcase_add_test(cases, expired_jobs_are_told_so);
     tcase_add_test(cases, abandoning_hands_back_what_waits);
     tcase_add_test(cases, many_threads_lose_nothing);
