@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "api/frame.h"
+#include "server/process.h"
 
 static void describe(struct srv_model *model)
 {
@@ -176,6 +177,7 @@ static void close_model(struct srv_model *model)
     free(model->bundle);
     pthread_mutex_destroy(&model->lock);
     free(model);
+    srv_process_return_memory();
 }
 
 struct srv_model *srv_model_lease(struct srv_model *model)

@@ -15,6 +15,12 @@
 #include "running_server.h"
 #include "tests/run_suite.h"
 
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define SANITIZED 1
+#else
+#define SANITIZED 0
+#endif
+
 #define DEFAULT_MODEL CLEAVE_SOURCE_DIR "/models/default.safetensors"
 
 static struct repository repository;
@@ -282,14 +288,44 @@ static void assert_decodes(void)
     exchange_free(&exchange);
 }
 
+/* Puts a copy of the default bundle, which is large, at `path`, by rename. */
+static void copy_default(const char *path)
+{
+    char aside[110];
+    size_t bytes;
+    char *bundle = file_read(DEFAULT_MODEL, &bytes);
+    snprintf(aside, sizeof aside, "%s.part", path);
+    write_file(aside, bundle, bytes);
+    free(bundle);
+    ck_assert_int_eq(rename(aside, path), 0);
+}
+
+START_TEST(memory_of_old_models_is_given_back)
+{
+    char path[100];
+    static const char resident[] = "process_resident_memory_bytes";
+    snprintf(path, sizeof path, "%s/bundle", repository.folder);
+    copy_default(path);
+    server_start(&server, (const char *const[]){"--model", path, NULL});
+    double before = exchange_metric(&server, resident);
+    for (int i = 0; i < 4; i++) {
+        copy_default(path);
+        ck_assert_int_eq(kill(server.pid, SIGHUP), 0);
+        wait_metric("cleave_model_loads_total{result=\"ok\"}", i + 2);
+    }
+    /* The old one goes a moment after the new one counts. A second model is
+     * nearly all that the process has. */
+    while (exchange_metric(&server, resident) > before * 1.3)
+        continue;
+    ck_assert_int_eq(server_end(&server, SIGTERM), 0);
+}
+END_TEST
+
 START_TEST(a_bundle_may_be_overwritten_in_place)
 {
     char path[100];
-    size_t bytes;
-    char *bundle = file_read(DEFAULT_MODEL, &bytes);
     snprintf(path, sizeof path, "%s/bundle", repository.folder);
-    write_file(path, bundle, bytes);
-    free(bundle);
+    copy_default(path);
     server_start(&server, (const char *const[]){"--model", path, NULL});
     assert_decodes();
     write_file(path, "garbage", 7);
@@ -361,6 +397,8 @@ Suite *make_suite(void)
     tcase_add_test(cases, a_single_bundle_is_read_again);
     tcase_add_loop_test(cases, load_moves_who_allows_it_to_the_lighter_tail, 0,
                         2);
+    if (!SANITIZED) /* sanitizers keep freed memory, to see it used */
+        tcase_add_test(cases, memory_of_old_models_is_given_back);
     tcase_add_test(cases, a_bundle_may_be_overwritten_in_place);
     tcase_add_test(cases, no_request_fails_while_models_change);
     Suite *suite = suite_create("server models");
