@@ -206,6 +206,19 @@ static enum api_status nothing_served(struct srv_registry *registry,
                     options->folder[0] ? options->folder : options->model);
 }
 
+/* A name that no bundle has, served or refused, is a slip of the pen. */
+static enum api_status check_default(const struct srv_registry *registry,
+                                     struct api_error *error)
+{
+    const char *name = registry->options.default_model;
+    bool known = name[0] == '\0';
+    for (size_t i = 0; i < registry->count && !known; i++)
+        known = strcmp(registry->entries[i]->file.name, name) == 0;
+    return known ? API_OK
+                 : api_fail(error, API_NOT_FOUND,
+                            "no bundle of the default model %s", name);
+}
+
 enum api_status srv_registry_open(const struct srv_registry_options *options,
                                   struct srv_registry **registry,
                                   struct api_error *error)
@@ -220,6 +233,8 @@ enum api_status srv_registry_open(const struct srv_registry_options *options,
     srv_registry_count(made, &served, &failed);
     if (status == API_OK && served == 0)
         status = nothing_served(made, error);
+    if (status == API_OK)
+        status = check_default(made, error);
     if (status == API_OK)
         *registry = made;
     else

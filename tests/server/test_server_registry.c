@@ -109,6 +109,11 @@ START_TEST(the_default_model_can_be_named)
     repository_put(&repository, "abcd", "1.0.0", '2');
     open_good("tiny");
     assert_served(NULL, NULL, "0.1.0", 1);
+    struct srv_registry *other = registry;
+    struct api_error error;
+    ck_assert_int_eq(open_registry("tyni", &error), API_NOT_FOUND);
+    ck_assert_ptr_nonnull(strstr(error.text, "tyni"));
+    registry = other;
     struct srv_model *models[API_LIMIT_MODELS];
     ck_assert_uint_eq(srv_registry_take_all(registry, models), 2);
     ck_assert_str_eq(models[0]->info.name, "tiny");
