@@ -81,6 +81,8 @@ struct cleave_options {
                        * one on the device and two on their way; at most 64 */
     cleave_log log;   /* NULL: nobody listens */
     void *log_context;
+    const char *token;   /* sent to every server (RFC 6750); NULL: none */
+    const char *ca_file; /* PEM to trust instead of the system's; or NULL */
 };
 
 /* How one answer was made. */

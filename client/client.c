@@ -361,6 +361,9 @@ static enum api_status add_servers(struct cleave *handle,
     const char *const *other = options->fallback_urls;
     while (status == API_OK && other && *other)
         status = cli_servers_add(handle, *other++, error);
+    for (unsigned i = 0; status == API_OK && i < handle->server_count; i++)
+        status = cli_transport_secure(handle->servers[i].transport,
+                                      options->token, options->ca_file, error);
     return status;
 }
 

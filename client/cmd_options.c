@@ -138,6 +138,8 @@ bool cmd_parse(int argc, char **argv, const char *allowed,
                int *exit_status)
 {
     *options = (struct cmd_options){.samples = DEFAULT_SAMPLES};
+    options->open.token = getenv("CLEAVE_TOKEN");
+    options->open.ca_file = getenv("CLEAVE_CA_FILE");
     char command[32];
     snprintf(command, sizeof command, "%s", argv[0]);
     optind = 1;

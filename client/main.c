@@ -25,6 +25,8 @@ static void print_help(FILE *out)
           "Environment:\n"
           "  CLEAVE_SERVER   URLs of servers, with blanks between them\n"
           "                  (http://127.0.0.1:8080)\n"
+          "  CLEAVE_TOKEN    the token that servers demand, if they do\n"
+          "  CLEAVE_CA_FILE  certificates to trust instead of the system's\n"
           "  CLEAVE_CPU      force kernels: scalar, avx2, avx512, neon\n"
           "  XDG_CACHE_HOME  where bundles are cached, in cleave/ "
           "(~/.cache)\n"

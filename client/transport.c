@@ -37,6 +37,7 @@ struct channel {
 struct cli_transport {
     char url[URL_BYTES];
     double connect_timeout_ms;
+    char *token, *ca_file; /* or NULL */
     unsigned long id_base;
     pthread_mutex_t lock; /* guards what follows */
     unsigned long request_count;
@@ -189,6 +190,12 @@ static bool set_up(const struct cli_transport *transport,
         curl_easy_setopt(curl, CURLOPT_HEADERFUNCTION, on_header);
     if (!failed && is_loopback(transport->url))
         failed = curl_easy_setopt(curl, CURLOPT_PROXY, "");
+    if (!failed && transport->token)
+        failed =
+            curl_easy_setopt(curl, CURLOPT_HTTPAUTH, (long)CURLAUTH_BEARER) ||
+            curl_easy_setopt(curl, CURLOPT_XOAUTH2_BEARER, transport->token);
+    if (!failed && transport->ca_file)
+        failed = curl_easy_setopt(curl, CURLOPT_CAINFO, transport->ca_file);
     return !failed;
 }
 
@@ -284,6 +291,26 @@ enum api_status cli_transport_open(const char *server_url,
     return API_OK;
 }
 
+enum api_status cli_transport_secure(struct cli_transport *transport,
+                                     const char *token, const char *ca_file,
+                                     struct api_error *error)
+{
+    static const char allowed[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                                  "abcdefghijklmnopqrstuvwxyz"
+                                  "0123456789-._~+/=";
+    if (token && (!*token || token[strspn(token, allowed)] != '\0'))
+        return api_fail(error, API_USAGE,
+                        "the token has characters that tokens must not have");
+    if (token)
+        transport->token = strdup(token);
+    if (ca_file)
+        transport->ca_file = strdup(ca_file);
+    if ((token && !transport->token) || (ca_file && !transport->ca_file) ||
+        !set_up(transport, transport->idle))
+        return api_fail(error, API_NO_MEMORY, "out of memory");
+    return API_OK;
+}
+
 void cli_transport_close(struct cli_transport **transport)
 {
     struct cli_transport *old = *transport;
@@ -296,6 +323,8 @@ void cli_transport_close(struct cli_transport **transport)
     }
     pthread_mutex_destroy(&old->lock);
     curl_global_cleanup();
+    free(old->token);
+    free(old->ca_file);
     free(old);
     *transport = NULL;
 }

@@ -46,6 +46,14 @@ enum api_status cli_transport_open(const char *server_url,
                                    struct cli_transport **transport,
                                    struct api_error *error);
 
+/* Sends `token` (RFC 6750) with each request, and trusts the certificates in
+ * `ca_file` (PEM) instead of the system's; NULL for neither. Both are copied.
+ * To be called once at most, before the first request. API_USAGE if the token
+ * has characters that none may have. */
+enum api_status cli_transport_secure(struct cli_transport *transport,
+                                     const char *token, const char *ca_file,
+                                     struct api_error *error);
+
 /* Closes all connections and sets *transport to NULL. NULL is fine. No request
  * may be under way. */
 void cli_transport_close(struct cli_transport **transport);
