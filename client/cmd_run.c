@@ -15,8 +15,8 @@ static void print_help(FILE *out)
 {
     fputs(
         "Usage: cleave run [OPTION]... FILE...\n"
-        "       cleave run [OPTION]... --watch DIR\n"
-        "       COMMAND | cleave run [OPTION]... -\n"
+        "  or:  cleave run [OPTION]... --watch DIR\n"
+        "  or:  COMMAND | cleave run [OPTION]... -\n"
         "\n"
         "Say what is on JPEG pictures, by what servers and this device can do "
         "together.\n"
