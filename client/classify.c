@@ -366,6 +366,7 @@ enum cleave_status cli_classify(struct cleave *handle, const void *jpeg,
     enum cleave_status status = run(&job, point);
     cli_client_unlock(handle);
     free(job.frame);
+    free(job.shrunk);
     if (status == CLEAVE_OK)
         *result = job.result;
     else if (error)

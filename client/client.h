@@ -64,6 +64,7 @@ struct cleave {
     struct cli_link link;
     struct cli_cost device_cost, server_cost;
     struct cli_estimate decode_ms;
+    struct cli_estimate shrunk_bytes; /* of pictures too large as they are */
     struct cli_breaker breaker;
     bool device_calibrated;
     double rtt_seen_ms, upload_seen_ms; /* when; < 0: never */

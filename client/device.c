@@ -6,6 +6,9 @@
 #include "api/frame.h"
 #include "client/clock.h"
 
+/* libjpeg's; what it loses is far below what a network sees. */
+#define SHRUNK_QUALITY 95
+
 struct cli_device {
     struct nn_model *model;
     struct nn_context *context;
@@ -111,6 +114,29 @@ enum api_status cli_device_decode(struct cli_device *device, const void *jpeg,
     return status;
 }
 
+enum api_status cli_device_shrink(const struct cli_device *device,
+                                  const void *jpeg, size_t jpeg_bytes,
+                                  uint8_t **shrunk, size_t *shrunk_bytes,
+                                  double *ms, struct api_error *error)
+{
+    double start_ms = cli_now_ms();
+    struct nn_input square = *nn_model_input(device->model);
+    uint16_t side = square.resize_shorter;
+    square.width = square.height = side;
+    uint8_t *pixels = calloc((size_t)side * side, 3);
+    if (!pixels)
+        return api_fail(error, API_NO_MEMORY, "out of memory");
+    enum api_status status =
+        nn_picture_from_jpeg(&square, jpeg, jpeg_bytes, pixels, error);
+    if (status == API_OK)
+        status = nn_picture_to_jpeg(pixels, side, side, SHRUNK_QUALITY, shrunk,
+                                    shrunk_bytes, error);
+    free(pixels);
+    if (status == API_OK)
+        *ms = cli_now_ms() - start_ms;
+    return status;
+}
+
 enum api_status cli_device_run_head(struct cli_device *device, uint16_t point,
                                     const uint8_t **frame, size_t *frame_bytes,
                                     double *ms, struct api_error *error)
@@ -158,8 +184,8 @@ enum api_status cli_device_run_local(struct cli_device *device, uint16_t point,
                                      struct api_error *error)
 {
     double start_ms = cli_now_ms();
-    enum api_status status = nn_run_full(
-        device->context, point, device->pixels, device->probabilities);
+    enum api_status status = nn_run_full(device->context, point, device->pixels,
+                                         device->probabilities);
     if (status != API_OK)
         return api_fail(error, status, "the network cannot run here: %s",
                         api_status_title(status));

@@ -16,6 +16,12 @@
 /* Decoding before any was seen. */
 #define DECODE_GUESS_MS 5.0
 
+/* A larger picture is made smaller before it is sent, if that helps. */
+#define OFFLOAD_WHOLE_BYTES (128u << 10)
+
+/* What comes of it, before any was seen. */
+#define SHRUNK_GUESS_BYTES 40000.0
+
 double cli_job_left_ms(const struct cli_job *job)
 {
     return job->until_ms - cli_now_ms();
@@ -35,6 +41,20 @@ static double expected_decode_ms(const struct cli_job *job)
     return seen->samples > 0 ? seen->mean : DECODE_GUESS_MS;
 }
 
+static bool is_too_large(const struct cli_job *job)
+{
+    return job->handle->device && job->jpeg_bytes > OFFLOAD_WHOLE_BYTES;
+}
+
+/* What offload would send. */
+static size_t expected_offload_bytes(const struct cli_job *job)
+{
+    const struct cli_estimate *seen = &job->handle->shrunk_bytes;
+    if (!is_too_large(job))
+        return job->jpeg_bytes;
+    return (size_t)(seen->samples > 0 ? seen->mean : SHRUNK_GUESS_BYTES);
+}
+
 struct cli_policy_input cli_job_policy_input(const struct cli_job *job,
                                              const bool *can_run, int kind)
 {
@@ -48,7 +68,7 @@ struct cli_policy_input cli_job_policy_input(const struct cli_job *job,
         .device = &handle->device_cost,
         .server = &handle->server_cost,
         .decode_ms = expected_decode_ms(job),
-        .jpeg_bytes = job->jpeg_bytes,
+        .jpeg_bytes = expected_offload_bytes(job),
         /* A deadline that has passed is still one: 0 would mean none. */
         .deadline_ms = bounded ? fmax(cli_job_left_ms(job), 1e-3) : 0,
         .max_loss = CLI_POLICY_MAX_LOSS,
@@ -140,7 +160,8 @@ enum cleave_status cli_job_answer_locally(struct cli_job *job,
                                           const char *reason)
 {
     struct cleave *handle = job->handle;
-    char kept[sizeof job->result.reason]; /* the handle's may change */
+    /* The handle's may change; room is left for "late; ". */
+    char kept[sizeof job->result.reason - 6];
     snprintf(kept, sizeof kept, "%s", reason);
     cli_client_take_device(handle);
     int point = cli_client_local_point(handle);
@@ -181,6 +202,30 @@ static enum cleave_status run_head(struct cli_job *job, uint16_t point,
     job->frame = kept;
     *device_ms = job->decode_ms + head_ms;
     return CLEAVE_OK;
+}
+
+/* The picture as the body of a request: itself, or made smaller where it is
+ * large. One that cannot be is left for the server to judge. */
+static void make_offload_body(struct cli_job *job, const uint8_t **body,
+                              size_t *body_bytes, double *device_ms)
+{
+    struct cleave *handle = job->handle;
+    if (is_too_large(job) && !job->shrunk) {
+        cli_client_take_device(handle);
+        cli_client_unlock(handle);
+        bool made =
+            cli_device_shrink(handle->device, job->jpeg, job->jpeg_bytes,
+                              &job->shrunk, &job->shrunk_bytes, &job->shrunk_ms,
+                              NULL) == API_OK;
+        cli_client_lock(handle);
+        cli_client_give_device(handle);
+        if (made)
+            cli_estimate_add(&handle->shrunk_bytes, (double)job->shrunk_bytes);
+    }
+    *device_ms = job->shrunk_ms;
+    bool smaller = job->shrunk && job->shrunk_bytes < job->jpeg_bytes;
+    *body = smaller ? job->shrunk : job->jpeg;
+    *body_bytes = smaller ? job->shrunk_bytes : job->jpeg_bytes;
 }
 
 static void take_answer(struct cli_job *job, uint16_t point,
@@ -244,8 +289,8 @@ enum cleave_status cli_job_try_remote(struct cli_job *job, uint16_t point,
                                       struct api_error *why)
 {
     struct cleave *handle = job->handle;
-    const uint8_t *body = job->jpeg;
-    size_t body_bytes = job->jpeg_bytes;
+    const uint8_t *body = NULL;
+    size_t body_bytes = 0;
     double device_ms = 0;
     *retry_after_ms = 0;
     if (handle->model.points[point].kind == API_POINT_SPLIT) {
@@ -262,6 +307,8 @@ enum cleave_status cli_job_try_remote(struct cli_job *job, uint16_t point,
             return CLEAVE_OK;
         }
         body = job->frame;
+    } else {
+        make_offload_body(job, &body, &body_bytes, &device_ms);
     }
     double timeout_ms = cli_job_remote_timeout_ms(job);
     if (timeout_ms < REQUEST_LEAST_MS) {

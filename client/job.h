@@ -18,6 +18,9 @@ struct cli_job {
     bool decoded;     /* at least once */
     double decode_ms; /* that it took */
     uint8_t *frame;   /* of the head that ran last; malloc'ed */
+    uint8_t *shrunk;  /* the picture, made smaller; malloc'ed */
+    size_t shrunk_bytes;
+    double shrunk_ms; /* that it took */
     bool refreshed;   /* the model was asked for anew */
     bool waited;      /* a Retry-After was honoured */
     struct cleave_result result;

@@ -105,6 +105,13 @@ enum api_status nn_picture_from_jpeg(const struct nn_input *input,
                                      const uint8_t *jpeg, size_t jpeg_bytes,
                                      uint8_t *pixels, struct api_error *error);
 
+/* Encodes RGB pixels, height x width x 3, as a JPEG with whole chroma at this
+ * `quality`, 1 to 100 as libjpeg counts it. *jpeg is malloc'ed and becomes the
+ * caller's to free(). API_NO_MEMORY if that is what is lacking. Thread-safe. */
+enum api_status nn_picture_to_jpeg(const uint8_t *pixels, uint16_t width,
+                                   uint16_t height, int quality, uint8_t **jpeg,
+                                   size_t *jpeg_bytes, struct api_error *error);
+
 /* Number of floats in the latent of a split point (0 for others) and the most
  * bytes that encoding one can take. */
 size_t nn_latent_values(const struct nn_model *model, uint16_t point);

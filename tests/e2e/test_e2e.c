@@ -447,6 +447,42 @@ START_TEST(test_points_and_probe_documents)
 }
 END_TEST
 
+/* A photo of more bytes than are sent whole goes out at the size that the
+ * network looks at, with the same answer. */
+START_TEST(test_large_picture_is_made_small)
+{
+    static const char *const large[] = {CLEAVE_SOURCE_DIR
+                                        "/tests/data/pictures/quarter.jpg"};
+    struct nn_model *model = NULL;
+    struct nn_context *context = NULL;
+    struct nn_class best;
+    size_t jpeg_bytes, sent_bytes = 0;
+    char *jpeg = scratch_read(large[0], &jpeg_bytes);
+    ck_assert_int_eq(nn_model_open(DEFAULT_BUNDLE, &model, NULL), API_OK);
+    ck_assert_int_eq(nn_context_open(model, &context, NULL), API_OK);
+    int offload = nn_model_point_find(model, "offload");
+    direct_answer(model, context, (uint16_t)offload, (const uint8_t *)jpeg,
+                  jpeg_bytes, &best, &sent_bytes);
+    daemon_start(&daemon_now, DEFAULT_BUNDLE, 0, directory);
+    struct process process;
+    start_classify(&process, "offload", large, 1);
+    json_t *answer = answer_parse(process_line(&process));
+    ck_assert_str_eq(check_answer(answer, large[0]), "offload");
+    ck_assert_double_lt(answer_real(answer, "bytes_sent"),
+                        (double)jpeg_bytes / 2);
+    ck_assert_double_gt(answer_real(answer, "device_ms"), 0);
+    const json_t *first = json_array_get(json_object_get(answer, "top"), 0);
+    ck_assert_uint_eq((uint32_t)answer_real(first, "index"), best.index);
+    ck_assert_double_eq_tol(answer_real(first, "probability"),
+                            (double)best.probability, 0.05);
+    json_decref(answer);
+    ck_assert_int_eq(process_finish(&process), 0);
+    nn_context_close(&context);
+    nn_model_close(&model);
+    free(jpeg);
+}
+END_TEST
+
 START_TEST(test_standard_input)
 {
     daemon_start(&daemon_now, scratch_bundle(), 0, directory);
@@ -475,6 +511,7 @@ Suite *make_suite(void)
     tcase_add_loop_test(group, test_bad_files_among_good_ones, 0, 4);
     tcase_add_test(group, test_exit_statuses);
     tcase_add_test(group, test_points_and_probe_documents);
+    tcase_add_test(group, test_large_picture_is_made_small);
     tcase_add_test(group, test_standard_input);
     suite_add_tcase(suite, group);
     return suite;

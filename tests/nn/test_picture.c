@@ -271,6 +271,43 @@ static void check_refused(const uint8_t *jpeg, size_t count,
     ck_assert_int_eq(decode(jpeg, count, pixels, NULL), want);
 }
 
+/* A picture of the network's own size is encoded and read back nearly as it
+ * was, the closer the higher the quality. */
+START_TEST(what_is_written_reads_back)
+{
+    enum { LENGTH = 256, BYTES = LENGTH * LENGTH * 3 };
+    static const int qualities[] = {30, 75, 95};
+    static uint8_t before[BYTES], after[BYTES];
+    const struct nn_input square = {.width = LENGTH,
+                                    .height = LENGTH,
+                                    .resize_shorter = LENGTH,
+                                    .bicubic = true};
+    size_t count, last_bytes = 0;
+    double last_error = 255;
+    uint8_t *jpeg = read_picture("coffee.jpg", &count);
+    ck_assert_int_eq(nn_picture_from_jpeg(&square, jpeg, count, before, NULL),
+                     API_OK);
+    free(jpeg);
+    for (size_t i = 0; i < 3; i++) {
+        ck_assert_int_eq(nn_picture_to_jpeg(before, LENGTH, LENGTH,
+                                            qualities[i], &jpeg, &count, NULL),
+                         API_OK);
+        ck_assert_int_eq(
+            nn_picture_from_jpeg(&square, jpeg, count, after, NULL), API_OK);
+        free(jpeg);
+        double sum = 0;
+        for (size_t k = 0; k < BYTES; k++)
+            sum += abs(before[k] - after[k]);
+        ck_assert_uint_gt(count, last_bytes);
+        ck_assert_double_lt(sum / BYTES, last_error);
+        last_bytes = count;
+        last_error = sum / BYTES;
+    }
+    ck_assert_double_lt(last_error, 2.5);
+    ck_assert_uint_lt(last_bytes, BYTES / 3);
+}
+END_TEST
+
 START_TEST(four_inks_are_refused)
 {
     static const enum jpeg_colour inks[] = {JPEG_CMYK, JPEG_YCCK};
@@ -470,6 +507,7 @@ Suite *make_suite(void)
     tcase_add_test(good, grey_becomes_three_equal_channels);
     tcase_add_test(good, rgb_without_a_transform_is_taken);
     tcase_add_test(good, extreme_shapes_are_taken);
+    tcase_add_test(good, what_is_written_reads_back);
     tcase_add_test(good, what_follows_the_end_does_not_matter);
     TCase *bad = tcase_create("bad");
     tcase_set_timeout(bad, 120);
