@@ -4,8 +4,8 @@
 #include <math.h>
 
 #define FIRST_PAUSE_MS 250.0
-#define LONGEST_PAUSE_MS 30000.0
-#define MOST_DOUBLINGS 7u /* 250 ms * 2^7 = 32 s, beyond the longest pause */
+#define MOST_DOUBLINGS 5u /* 250 ms * 2^5 = 8 s */
+#define LONGEST_RETRY_MS 30000.0
 
 bool cli_breaker_allows(const struct cli_breaker *breaker, double now_ms)
 {
@@ -22,12 +22,11 @@ void cli_breaker_failure(struct cli_breaker *breaker, double now_ms,
 {
     uint32_t doublings =
         breaker->failures < MOST_DOUBLINGS ? breaker->failures : MOST_DOUBLINGS;
-    double pause_ms =
-        fmin(FIRST_PAUSE_MS * (double)(1u << doublings), LONGEST_PAUSE_MS);
+    double pause_ms = FIRST_PAUSE_MS * (double)(1u << doublings);
     /* fmin and fmax also turn a jitter or Retry-After that is not a number
      * into a bound. */
     pause_ms *= 1.0 - 0.5 * fmin(fmax(jitter, 0.0), 1.0);
-    pause_ms = fmax(pause_ms, fmin(at_least_ms, LONGEST_PAUSE_MS));
+    pause_ms = fmax(pause_ms, fmin(at_least_ms, LONGEST_RETRY_MS));
     breaker->open_until_ms = now_ms + pause_ms;
     if (breaker->failures < UINT32_MAX)
         breaker->failures++;

@@ -20,10 +20,11 @@ bool cli_breaker_allows(const struct cli_breaker *breaker, double now_ms);
 void cli_breaker_success(struct cli_breaker *breaker);
 
 /* A request failed: opens the breaker for a pause that doubles with each
- * failure in a row, from a quarter of a second to half a minute, shortened by
+ * failure in a row, from a quarter of a second to eight seconds, shortened by
  * up to half by `jitter` (0 to 1) so that many devices do not return at once;
  * but for no less than `at_least_ms` (a server's Retry-After), itself clamped
- * to the longest pause. */
+ * to half a minute. Eight seconds, because a device that could have been
+ * quicker with its server's help loses more than one small probe costs. */
 void cli_breaker_failure(struct cli_breaker *breaker, double now_ms,
                          double jitter, double at_least_ms);
 

@@ -8,117 +8,110 @@
 #include "client/clock.h"
 #include "client/remote.h"
 
-#define RTT_PROBES 3
 #define UPLOAD_BYTES 8192u
-#define PROBE_TIMEOUT_MS 2000.0
 #define PROBE_LEAST_MS 1.0
-#define PROBES_SHARE 0.5
-
-/* Beyond these ages an idle link is measured again: one small request, and
- * less often one upload. */
-#define RTT_KEEPS_MS 10000.0
-#define UPLOAD_KEEPS_MS 60000.0
+#define PROBE_SHARE 0.5
 
 #define SAMPLES_MOST 100u
 
 /* A second run is worth it where the first paid for cold caches. */
 #define WARM_UP_MOST_MS 50.0
 
-void cli_calibrate_device(struct cleave *handle)
+/* Runs what the device runs of `point`. *ms is untouched on failure. */
+static bool time_point(struct cleave *handle, uint16_t point, double *ms)
+{
+    const uint8_t *frame;
+    size_t frame_bytes;
+    struct nn_class top;
+    uint32_t count;
+    cli_client_unlock(handle);
+    enum api_status status =
+        handle->model.points[point].kind == API_POINT_SPLIT
+            ? cli_device_run_head(handle->device, point, &frame, &frame_bytes,
+                                  ms, NULL)
+            : cli_device_run_local(handle->device, point, &top, 1, &count, ms,
+                                   NULL);
+    cli_client_lock(handle);
+    return status == API_OK;
+}
+
+/* The cheapest point above `macs` that the device has a part of, or -1. */
+static int next_cheapest(const struct cleave *handle, uint64_t macs)
+{
+    const struct api_point *points = handle->model.points;
+    int found = -1;
+    for (uint16_t i = 0; i < handle->model.point_count; i++) {
+        if (points[i].kind != API_POINT_OFFLOAD && points[i].head_macs > macs &&
+            nn_model_has_head(cli_device_model(handle->device), i) &&
+            (found < 0 || points[i].head_macs < points[found].head_macs))
+            found = i;
+    }
+    return found;
+}
+
+/* Points of one head differ only in coding, which is quick. */
+static void observe_head(struct cleave *handle, uint64_t macs, double ms)
+{
+    for (uint16_t i = 0; i < handle->model.point_count; i++) {
+        if (handle->model.points[i].head_macs == macs)
+            cli_cost_observe(&handle->decider.device, i, macs, ms);
+    }
+}
+
+void cli_calibrate_device(struct cleave *handle, double most_ms)
 {
     if (handle->device_calibrated || !handle->device)
         return;
     handle->device_calibrated = true;
-    const struct nn_model *model = cli_device_model(handle->device);
-    int cheapest = -1;
-    for (uint16_t i = 0; i < handle->model.point_count; i++) {
-        const struct api_point *point = &handle->model.points[i];
-        if (point->kind == API_POINT_SPLIT && nn_model_has_head(model, i) &&
-            (cheapest < 0 ||
-             point->head_macs < handle->model.points[cheapest].head_macs))
-            cheapest = i;
+    double until_ms = cli_now_ms() + most_ms;
+    int point = next_cheapest(handle, 0);
+    while (point >= 0 && cli_now_ms() < until_ms) {
+        uint64_t macs = handle->model.points[point].head_macs;
+        double ms = 0;
+        if (!time_point(handle, (uint16_t)point, &ms) ||
+            (ms < WARM_UP_MOST_MS && !time_point(handle, (uint16_t)point, &ms)))
+            return;
+        observe_head(handle, macs, ms);
+        point = next_cheapest(handle, macs);
     }
-    const uint8_t *frame;
-    size_t frame_bytes;
-    double ms = 0;
-    if (cheapest < 0 ||
-        cli_device_run_head(handle->device, (uint16_t)cheapest, &frame,
-                            &frame_bytes, &ms, NULL) != API_OK)
+}
+
+void cli_calibrate_link(struct cleave *handle, double left_ms, double spare_ms)
+{
+    double timeout_ms = 0;
+    int local = cli_client_local_point(handle);
+    bool is_needed =
+        local < 0 ||
+        (isfinite(left_ms) &&
+         cli_decider_needs_server(&handle->decider, (uint16_t)local, left_ms));
+    if (!handle->transport ||
+        !cli_decider_wants_probe(&handle->decider, is_needed, cli_now_ms(),
+                                 &timeout_ms))
         return;
-    double second_ms = ms;
-    if (ms < WARM_UP_MOST_MS &&
-        cli_device_run_head(handle->device, (uint16_t)cheapest, &frame,
-                            &frame_bytes, &second_ms, NULL) == API_OK)
-        ms = second_ms;
-    cli_cost_observe(&handle->device_cost, (uint16_t)cheapest,
-                     handle->model.points[cheapest].head_macs, ms);
-}
-
-/* When a series of probes has to end: the other half of the time that the
- * server may take is for the picture itself. */
-static double probes_until_ms(double spare_ms)
-{
-    return cli_now_ms() + spare_ms * PROBES_SHARE;
-}
-
-/* One probe whose outcome reaches link and breaker. False: no more of them. */
-static bool probe_once(struct cleave *handle, size_t up_bytes, double until_ms)
-{
-    double most_ms = fmin(handle->request_timeout_ms, PROBE_TIMEOUT_MS);
-    double timeout_ms = fmin(most_ms, until_ms - cli_now_ms());
+    /* The other half of the time is for the picture itself. */
+    timeout_ms = fmin(timeout_ms,
+                      fmin(spare_ms * PROBE_SHARE, handle->request_timeout_ms));
     if (timeout_ms < PROBE_LEAST_MS)
-        return false;
+        return;
     double elapsed_ms = 0;
     struct api_error why = {.text = ""};
     struct cli_transport *transport = handle->transport;
     cli_client_unlock(handle);
-    enum api_status status = cli_remote_probe(transport, up_bytes, 0,
-                                              timeout_ms, &elapsed_ms, &why);
+    enum api_status status =
+        cli_remote_probe(transport, 0, 0, timeout_ms, &elapsed_ms, &why);
     cli_client_lock(handle);
     if (transport != handle->transport)
-        return false; /* a picture met its failure before */
+        return; /* a picture met its failure before */
+    why.status = status;
     if (status == API_OK) {
         cli_client_server_answered(handle);
-        cli_client_saw_link(handle, up_bytes, elapsed_ms);
-        return true;
-    }
-    /* It takes at least as long as was waited; but that the deadline left no
-     * time for more does not speak against the server. */
-    if (status == API_DEADLINE)
-        cli_client_saw_link(handle, up_bytes, timeout_ms);
-    why.status = status;
-    if (status != API_DEADLINE || timeout_ms == most_ms)
+        cli_decider_saw_reply(&handle->decider, 0, true, elapsed_ms,
+                              cli_now_ms());
+    } else if (status != API_DEADLINE ||
+               cli_decider_saw_silence(&handle->decider, 0, true, timeout_ms,
+                                       cli_now_ms())) {
         cli_client_server_failed(handle, &why, 0);
-    return false;
-}
-
-static bool is_older(double seen_ms, double keeps_ms)
-{
-    return seen_ms < 0 || cli_now_ms() - seen_ms > keeps_ms;
-}
-
-void cli_calibrate_link(struct cleave *handle, double spare_ms)
-{
-    if (!handle->transport ||
-        !cli_breaker_allows(&handle->breaker, cli_now_ms()))
-        return;
-    double until_ms = probes_until_ms(spare_ms);
-    bool first = handle->upload_seen_ms < 0;
-    int probes =
-        first ? RTT_PROBES : is_older(handle->rtt_seen_ms, RTT_KEEPS_MS);
-    for (int i = 0; i < probes; i++) {
-        if (!probe_once(handle, 0, until_ms))
-            return;
     }
-    if (is_older(handle->upload_seen_ms, UPLOAD_KEEPS_MS))
-        (void)probe_once(handle, UPLOAD_BYTES, until_ms);
-}
-
-void cli_calibrate_trial(struct cleave *handle, double spare_ms)
-{
-    if (handle->transport && handle->breaker.failures > 0 &&
-        cli_breaker_allows(&handle->breaker, cli_now_ms()))
-        (void)probe_once(handle, 0, probes_until_ms(spare_ms));
 }
 
 static int compare_doubles(const void *a, const void *b)
@@ -148,7 +141,8 @@ static enum api_status time_probe(struct cleave *handle, bool up, size_t bytes,
     if (status == API_OK && transport == handle->transport) {
         cli_client_server_answered(handle);
         if (up || bytes == 0) /* the estimate is of the way up */
-            cli_client_saw_link(handle, bytes, *ms);
+            cli_decider_saw_reply(&handle->decider, bytes, true, *ms,
+                                  cli_now_ms());
     }
     return status;
 }

@@ -9,6 +9,7 @@
 #include "client/client.h"
 #include "client/clock.h"
 #include "client/job.h"
+#include "client/learnt.h"
 
 /* How long a 503's Retry-After may hold a picture up: if it could be answered
  * locally instead, and if not. */
@@ -17,6 +18,10 @@
 
 /* After asking in vain for a newer model: no picture asks again before. */
 #define STALE_RETRY_MS 10000.0
+
+/* How long the first picture may wait for the device to be measured. */
+#define CALIBRATION_MOST_MS 2000.0
+#define CALIBRATION_SHARE 0.25
 
 /* Another server is not worth asking in less time than this. */
 #define RETRY_LEAST_MS 1.0
@@ -64,9 +69,10 @@ static bool is_local(const struct cleave *handle, int point)
  * back, the others do not. */
 static bool may_ask_server(const struct cleave *handle)
 {
-    bool on_trial = handle->probing && handle->breaker.failures > 0;
+    bool on_trial = handle->probing && handle->decider.breaker.failures > 0;
     return handle->transport &&
-           ((cli_breaker_allows(&handle->breaker, cli_now_ms()) && !on_trial) ||
+           ((cli_breaker_allows(&handle->decider.breaker, cli_now_ms()) &&
+             !on_trial) ||
             cli_client_local_point(handle) < 0);
 }
 
@@ -92,11 +98,12 @@ static bool choose_point(struct cli_job *job, const char *wanted, int *point,
     bool ask = may_ask_server(handle);
     for (uint16_t i = 0; i < model->point_count; i++)
         can_run[i] = is_at_hand(handle, i) && (ask || is_local(handle, i));
-    struct cli_policy_input input = cli_job_policy_input(job, can_run, kind);
-    struct cli_choice choice;
-    cli_policy_choose(&input, &choice);
+    struct cli_question question = cli_job_question(job, can_run, kind);
+    struct cli_choice choice = cli_decider_choose(&handle->decider, &question);
     *point = choice.point;
-    handle->previous = choice.point;
+    job->give_up_ms =
+        is_auto(wanted) ? question.now_ms + choice.wait_ms : INFINITY;
+    cli_learnt_keep(handle, false);
     if (is_auto(wanted)) {
         bool lost = handle->transport && !ask;
         *reason = lost ? handle->last_failure : choice.reason;
@@ -264,6 +271,10 @@ static enum cleave_status answer_remotely(struct cli_job *job,
             choose_again(job, wanted, &point, &reason))
             continue;
         why.status = served;
+        if (served == API_DEADLINE && !job->is_failure)
+            return fall_back(job, served,
+                             "the server was not waited for any "
+                             "longer");
         if (try_another_server(job, asked, &why, retry_after_ms) &&
             choose_again(job, wanted, &point, &reason))
             continue;
@@ -282,7 +293,9 @@ static enum cleave_status calibrate_device(struct cli_job *job)
     if (!handle->device_calibrated) {
         decoded = cli_job_decode(job);
         if (decoded == CLEAVE_OK)
-            cli_calibrate_device(handle);
+            cli_calibrate_device(
+                handle, fmin(CALIBRATION_MOST_MS,
+                             cli_job_left_ms(job) * CALIBRATION_SHARE));
     }
     cli_client_give_device(handle);
     return decoded;
@@ -290,16 +303,15 @@ static enum cleave_status calibrate_device(struct cli_job *job)
 
 /* Measures the server in use and tries those that failed, in one thread at a
  * time. */
-static void calibrate_servers(struct cli_job *job, bool measure)
+static void calibrate_servers(struct cli_job *job)
 {
     struct cleave *handle = job->handle;
     if (handle->probing)
         return;
     handle->probing = true;
     cli_servers_fail_back(handle, cli_job_remote_timeout_ms(job));
-    cli_calibrate_trial(handle, cli_job_remote_timeout_ms(job));
-    if (measure)
-        cli_calibrate_link(handle, cli_job_remote_timeout_ms(job));
+    cli_calibrate_link(handle, cli_job_left_ms(job),
+                       cli_job_remote_timeout_ms(job));
     handle->probing = false;
 }
 
@@ -311,17 +323,14 @@ static enum cleave_status prepare(struct cli_job *job, const char *wanted)
     if (strcmp(wanted, "local") == 0)
         return CLEAVE_OK;
     job->generation = handle->generation;
-    calibrate_servers(job, false);
+    calibrate_servers(job);
     struct api_error why = {.text = ""};
     if (!cli_client_is_current(handle) && handle->cache &&
         may_ask_server(handle))
         (void)get_new_model(job, &why); /* else the old one goes on */
     if (!chooses)
         return CLEAVE_OK;
-    enum cleave_status calibrated = calibrate_device(job);
-    if (calibrated == CLEAVE_OK)
-        calibrate_servers(job, true);
-    return calibrated;
+    return calibrate_device(job);
 }
 
 static enum cleave_status run(struct cli_job *job, const char *wanted)
@@ -346,6 +355,11 @@ static enum cleave_status run(struct cli_job *job, const char *wanted)
                : answer_remotely(job, wanted, point, reason);
 }
 
+static double read_meter(struct cleave *handle)
+{
+    return handle->meter ? cli_meter_joules(handle->meter) : -1;
+}
+
 enum cleave_status cli_classify(struct cleave *handle, const void *jpeg,
                                 size_t jpeg_bytes, const char *point,
                                 double until_ms, struct cleave_result *result,
@@ -363,7 +377,15 @@ enum cleave_status cli_classify(struct cleave *handle, const void *jpeg,
                                "the picture is larger than 16 MiB");
     cli_client_lock(handle);
     job.number = ++handle->jobs;
+    double before_joules = read_meter(handle);
     enum cleave_status status = run(&job, point);
+    double after_joules = read_meter(handle);
+    job.result.joules =
+        cli_power_joules(&handle->decider.power, job.result.device_ms,
+                         (double)job.result.bytes_sent);
+    job.result.machine_joules = before_joules < 0 || after_joules < 0
+                                    ? -1
+                                    : after_joules - before_joules;
     cli_client_unlock(handle);
     free(job.frame);
     free(job.shrunk);

@@ -61,6 +61,14 @@ enum cleave_level {
 typedef void (*cleave_log)(void *context, enum cleave_level level,
                            const char *text);
 
+/* What an "auto" answer is to be. A deadline and a data plan bind under each. */
+enum cleave_objective {
+    CLEAVE_QUICK,    /* soon, for at most 8 points of accuracy; with a deadline
+                      * the most accurate answer in time */
+    CLEAVE_ACCURATE, /* the most accurate, with or without a deadline */
+    CLEAVE_FRUGAL    /* the fewest joules, for at most 8 points of accuracy */
+};
+
 /* How to open a handle. Zero-initialise, then set what matters; zero and NULL
  * mean the default. Strings are borrowed until cleave_open returns. */
 struct cleave_options {
@@ -81,6 +89,13 @@ struct cleave_options {
                        * one on the device and two on their way; at most 64 */
     cleave_log log;   /* NULL: nobody listens */
     void *log_context;
+    enum cleave_objective objective;
+    /* A data plan: request bodies of an "auto" picture take so many bytes on
+     * average, saved up for at most 100 pictures; 0: no limit. */
+    double bytes_per_picture;
+    /* The energy model; 0 means 1.2 and 5e-6, guesses for a Raspberry Pi 4 on
+     * Wi-Fi. */
+    double joules_per_cpu_second, joules_per_byte;
     const char *token;   /* sent to every server (RFC 6750); NULL: none */
     const char *ca_file; /* PEM to trust instead of the system's; or NULL */
 };
@@ -104,6 +119,9 @@ struct cleave_result {
     double server_ms;  /* as the server reports in Server-Timing */
     unsigned server; /* that answered: 0 for server_url, 1 for the first of
                       * fallback_urls, …; 0 for local */
+    double joules;         /* of the device, estimated by the energy model */
+    double machine_joules; /* of the whole machine meanwhile, by its own meter;
+                            * negative: it has none that may be read */
     unsigned top_count;
     struct cleave_class top[CLEAVE_TOP_MAX];
 };
@@ -130,6 +148,34 @@ struct cleave_link {
     double rtt_ms_median, rtt_ms_p95, rtt_ms_min;
     double up_bps_median, up_bps_p05;
     double down_bps_median, down_bps_p05;
+};
+
+/* What one point was predicted to do for a picture, and why it was taken or
+ * not: "taken", "no better", "too slow", "too inaccurate", "too many bytes",
+ * "not at hand". */
+struct cleave_forecast {
+    char point[48];
+    char verdict[24];
+    double expected_ms, p95_ms; /* mean, and what 95 of 100 stay below */
+    double in_time; /* chance to meet the deadline, 0 to 1; 1 without one */
+    double bytes;   /* request body */
+    double joules;  /* of the device, by the energy model */
+    double top1;    /* fraction; negative: not measured */
+};
+
+#define CLEAVE_FORECASTS_MAX 64
+
+/* One decision with the table that it was made from. */
+struct cleave_decision {
+    int64_t unix_ms;        /* when */
+    char objective[16];     /* "latency", "accuracy", "energy" */
+    char reason[120];
+    double deadline_ms;     /* that was left; 0: none */
+    size_t jpeg_bytes;      /* of the picture */
+    double rtt_ms;          /* of the link, as it was then believed */
+    double ms_per_kb;       /* to send a kilobyte; 0: too quick to tell */
+    unsigned forecast_count;
+    struct cleave_forecast forecasts[CLEAVE_FORECASTS_MAX];
 };
 
 struct cleave;
@@ -193,6 +239,14 @@ CLEAVE_EXPORT enum cleave_status cleave_points(struct cleave *handle,
                                                struct cleave_point *points,
                                                size_t capacity, size_t *count,
                                                struct cleave_error *error);
+
+/* The last "auto" decision of any handle that was opened with these options'
+ * server, model, cache and heads_only, at most ten seconds before its latest:
+ * it is kept in the cache, and nothing is asked of the server. CLEAVE_ERROR_USAGE
+ * if none is kept. *decision is untouched on failure. */
+CLEAVE_EXPORT enum cleave_status
+cleave_explain(const struct cleave_options *options,
+               struct cleave_decision *decision, struct cleave_error *error);
 
 /* Measures round trip and throughput with a few bounded requests. */
 CLEAVE_EXPORT enum cleave_status cleave_probe(struct cleave *handle,

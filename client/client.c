@@ -9,6 +9,7 @@
 
 #include "api/limits.h"
 #include "client/clock.h"
+#include "client/learnt.h"
 #include "client/remote.h"
 
 #define CONNECT_TIMEOUT_MS 1000.0
@@ -20,10 +21,6 @@
 /* A head bundle of ten megabytes may take its time on a slow link as long as
  * it moves. */
 #define FETCH_TIMEOUT_MS 900000.0
-
-/* Guesses for machines not measured yet: 2 and 10 GMAC/s. */
-#define DEVICE_MS_PER_MMAC 0.5
-#define SERVER_MS_PER_MMAC 0.1
 
 enum cleave_status cli_client_fail(struct cleave_error *error,
                                    enum cleave_status status, const char *text)
@@ -113,23 +110,12 @@ void cli_client_log(const struct cleave *handle, enum cleave_level level,
     handle->log(handle->log_context, level, text);
 }
 
-/* xorshift32 (Marsaglia, 2003): it need not be better than that. */
-double cli_client_random(struct cleave *handle)
-{
-    uint32_t state = handle->random_state;
-    state ^= state << 13;
-    state ^= state >> 17;
-    state ^= state << 5;
-    handle->random_state = state;
-    return (double)state / 4294967296.0;
-}
-
 void cli_client_server_answered(struct cleave *handle)
 {
-    if (handle->breaker.failures > 0)
+    if (handle->decider.breaker.failures > 0)
         cli_client_log(handle, CLEAVE_NOTE, "%s answers again",
                        cli_transport_url(handle->transport));
-    cli_breaker_success(&handle->breaker);
+    cli_breaker_success(&handle->decider.breaker);
     handle->last_failure[0] = '\0';
 }
 
@@ -153,9 +139,8 @@ void cli_client_server_failed(struct cleave *handle,
                               const struct api_error *why,
                               double retry_after_ms)
 {
-    bool first = handle->breaker.failures == 0;
-    cli_breaker_failure(&handle->breaker, cli_now_ms(),
-                        cli_client_random(handle), retry_after_ms);
+    bool first = handle->decider.breaker.failures == 0;
+    cli_decider_saw_failure(&handle->decider, retry_after_ms, cli_now_ms());
     handle->last_status = why->status;
     snprintf(handle->last_failure, sizeof handle->last_failure, "%s: %.150s",
              describe(why->status), why->text);
@@ -168,18 +153,6 @@ int cli_client_local_point(const struct cleave *handle)
     return handle->device ? cli_device_local_point(handle->device) : -1;
 }
 
-void cli_client_saw_link(struct cleave *handle, size_t up_bytes,
-                         double elapsed_ms)
-{
-    bool knew = cli_link_knows_throughput(&handle->link);
-    uint32_t samples = handle->link.ms_per_kb.samples;
-    cli_link_observe(&handle->link, up_bytes, elapsed_ms);
-    handle->rtt_seen_ms = cli_now_ms();
-    if (!knew ? cli_link_knows_throughput(&handle->link)
-              : handle->link.ms_per_kb.samples != samples)
-        handle->upload_seen_ms = handle->rtt_seen_ms;
-}
-
 bool cli_client_is_current(const struct cleave *handle)
 {
     return handle->server_fingerprint == 0 ||
@@ -190,14 +163,12 @@ bool cli_client_is_current(const struct cleave *handle)
  * as a guess. */
 static void forget_points(struct cleave *handle)
 {
-    cli_cost_reset(&handle->device_cost, handle->device_cost.ms_per_mmac.mean);
-    cli_cost_reset(&handle->server_cost, handle->server_cost.ms_per_mmac.mean);
+    cli_decider_forget_points(&handle->decider);
     for (unsigned i = 0; i < handle->server_count; i++) {
         struct cli_cost *cost = &handle->servers[i].cost;
         cli_cost_reset(cost, cost->ms_per_mmac.mean);
     }
-    handle->device_calibrated = false;
-    handle->previous = -1;
+    handle->device_calibrated = cli_learnt_recall(handle);
     handle->pixels_of = 0;
     handle->generation++;
 }
@@ -261,7 +232,8 @@ enum api_status cli_client_refresh(struct cleave *handle, double timeout_ms,
         goto out;
     }
     cli_client_server_answered(handle);
-    cli_client_saw_link(handle, 0, exchange_ms);
+    cli_decider_saw_reply(&handle->decider, 0, false, exchange_ms,
+                          cli_now_ms());
     handle->server_fingerprint = current->fingerprint;
     if (!handle->device) {
         if (current->fingerprint != handle->model.fingerprint)
@@ -313,6 +285,19 @@ static double or_default(unsigned given_ms, double default_ms)
     return given_ms > 0 ? (double)given_ms : default_ms;
 }
 
+static void apply_objective(struct cleave *handle,
+                            const struct cleave_options *options)
+{
+    struct cli_decider *decider = &handle->decider;
+    handle->objective = options->objective;
+    handle->meter = cli_meter_open("/sys");
+    cli_decider_set_plan(decider, options->bytes_per_picture);
+    if (options->joules_per_cpu_second > 0)
+        decider->power.joules_per_cpu_second = options->joules_per_cpu_second;
+    if (options->joules_per_byte > 0)
+        decider->power.joules_per_byte = options->joules_per_byte;
+}
+
 static enum api_status apply(struct cleave *handle,
                              const struct cleave_options *options,
                              struct api_error *error)
@@ -325,14 +310,9 @@ static enum api_status apply(struct cleave *handle,
     handle->threads = options->threads > 0 ? options->threads : THREADS_DEFAULT;
     handle->log = options->log;
     handle->log_context = options->log_context;
-    handle->rtt_seen_ms = handle->upload_seen_ms = -1;
-    handle->previous = -1;
-    handle->random_state =
-        (uint32_t)(uintptr_t)handle ^ (uint32_t)(cli_now_ms() * 1e3) ^ 1u;
-    if (handle->random_state == 0)
-        handle->random_state = 1;
-    cli_cost_reset(&handle->device_cost, DEVICE_MS_PER_MMAC);
-    cli_cost_reset(&handle->server_cost, SERVER_MS_PER_MMAC);
+    cli_decider_reset(&handle->decider, (uint32_t)(uintptr_t)handle ^
+                                            (uint32_t)(cli_now_ms() * 1e3));
+    apply_objective(handle, options);
     if (handle->top > CLEAVE_TOP_MAX)
         return api_fail(error, API_USAGE, "at most %d classes per answer",
                         CLEAVE_TOP_MAX);
@@ -491,6 +471,8 @@ void cleave_close(struct cleave **handle)
     if (!old)
         return;
     cli_crew_close(&old->crew);
+    cli_learnt_keep(old, true);
+    cli_meter_close(&old->meter);
     cli_device_close(&old->device);
     cli_head_cache_close(&old->cache);
     cli_servers_close(old);

@@ -9,13 +9,10 @@
 
 #include "api/json.h"
 #include "api/status.h"
-#include "client/breaker.h"
 #include "client/cleave.h"
-#include "client/cost.h"
+#include "client/decider.h"
 #include "client/device.h"
 #include "client/head_cache.h"
-#include "client/link.h"
-#include "client/policy.h"
 #include "client/servers.h"
 #include "client/transport.h"
 
@@ -60,16 +57,13 @@ struct cleave {
     cleave_log log; /* NULL: nobody listens */
     void *log_context;
 
-    /* What was learnt. */
-    struct cli_link link;
-    struct cli_cost device_cost, server_cost;
-    struct cli_estimate decode_ms;
+    /* What was learnt, of the device and of the server in use. */
+    struct cli_decider decider;
+    enum cleave_objective objective;
+    struct cli_meter *meter; /* NULL: the machine has none */
+    double remember_after_ms;
     struct cli_estimate shrunk_bytes; /* of pictures too large as they are */
-    struct cli_breaker breaker;
     bool device_calibrated;
-    double rtt_seen_ms, upload_seen_ms; /* when; < 0: never */
-    int previous;                       /* point chosen last, or -1 */
-    uint32_t random_state;
     enum api_status last_status; /* of the server's last failure */
     char last_failure[200];      /* in words; "" after an answer */
     char notice[320];
@@ -115,28 +109,20 @@ void cli_client_server_failed(struct cleave *handle,
                               const struct api_error *why,
                               double retry_after_ms);
 
-/* A number from 0 to 1, to spread retries. */
-double cli_client_random(struct cleave *handle);
-
 /* Index of the point by which the device can answer alone, or -1. */
 int cli_client_local_point(const struct cleave *handle);
-
-/* Records one exchange with `up_bytes` of body for the link's estimate. */
-void cli_client_saw_link(struct cleave *handle, size_t up_bytes,
-                         double elapsed_ms);
 
 /* Does the server run the model that the device holds, as far as is known? */
 bool cli_client_is_current(const struct cleave *handle);
 
-/* Measures the device once, on pixels already decoded, and the link where
- * nothing recent is known of it, by a few small requests within half of
- * `spare_ms`. Failures only reach the breaker. */
-void cli_calibrate_device(struct cleave *handle);
-void cli_calibrate_link(struct cleave *handle, double spare_ms);
+/* Measures each head and the whole network once, the cheapest first, on pixels
+ * already decoded, for about `most_ms`; what is left is guessed by MACs. */
+void cli_calibrate_device(struct cleave *handle, double most_ms);
 
-/* One probe when the breaker lets a trial through, so that no picture has to
- * be it. */
-void cli_calibrate_trial(struct cleave *handle, double spare_ms);
+/* One probe when the decider wants one for a picture that has `left_ms`, within
+ * half of `spare_ms`, so that no picture has to try a failed server. Its
+ * failure only reaches the breaker. */
+void cli_calibrate_link(struct cleave *handle, double left_ms, double spare_ms);
 
 /* Fills *error (if not NULL) and returns `status`. */
 enum cleave_status cli_client_fail(struct cleave_error *error,

@@ -33,6 +33,7 @@ int cmd_run(int argc, char **argv);
 int cmd_points(int argc, char **argv);
 int cmd_probe(int argc, char **argv);
 int cmd_doctor(int argc, char **argv);
+int cmd_explain(int argc, char **argv);
 
 /* Parses options into *options, which it fills with defaults first (the servers
  * from $CLEAVE_SERVER, separated by blanks, which it cuts up). `allowed`: the

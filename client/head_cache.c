@@ -27,6 +27,7 @@ struct cli_head_cache {
     char note[PATH_MAX];      /* its ETag, size and checksum */
     char temporary[PATH_MAX]; /* written under the lock, then renamed */
     char lock[PATH_MAX];
+    char learnt[PATH_MAX]; /* what was learnt, see learnt.h */
     bool include_local;
     char trouble[240]; /* why the disk was not used last time; "" if it was */
 };
@@ -119,6 +120,7 @@ static enum api_status make_names(struct cli_head_cache *cache,
     snprintf(cache->note, PATH_MAX, "%.4000s.note", base);
     snprintf(cache->temporary, PATH_MAX, "%.4000s.tmp", base);
     snprintf(cache->lock, PATH_MAX, "%.4000s.lock", base);
+    snprintf(cache->learnt, PATH_MAX, "%.4000s.learnt", base);
     return API_OK;
 }
 
@@ -149,6 +151,11 @@ void cli_head_cache_close(struct cli_head_cache **cache)
 {
     free(*cache);
     *cache = NULL;
+}
+
+const char *cli_head_cache_learnt_path(const struct cli_head_cache *cache)
+{
+    return cache->learnt;
 }
 
 /* Is the stored bundle there, and the same bytes that were stored? */

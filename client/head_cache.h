@@ -29,6 +29,10 @@ enum api_status cli_head_cache_open(const char *directory,
 /* Sets *cache to NULL; the files stay. NULL is fine. */
 void cli_head_cache_close(struct cli_head_cache **cache);
 
+/* Where what was learnt beside this bundle may be kept; lives as long as the
+ * cache. */
+const char *cli_head_cache_learnt_path(const struct cli_head_cache *cache);
+
 /* Opens the cached bundle without asking the server. API_NOT_FOUND if there is
  * none, API_BAD_BUNDLE if it was damaged since it was stored. *model becomes
  * the caller's. */

@@ -13,9 +13,6 @@
 /* Below this no request is worth sending. */
 #define REQUEST_LEAST_MS 1.0
 
-/* Decoding before any was seen. */
-#define DECODE_GUESS_MS 5.0
-
 /* A larger picture is made smaller before it is sent, if that helps. */
 #define OFFLOAD_WHOLE_BYTES (128u << 10)
 
@@ -33,14 +30,6 @@ static enum cleave_status fail(struct cli_job *job, enum api_status status,
     return cli_client_fail(&job->error, cli_client_status(status), why->text);
 }
 
-static double expected_decode_ms(const struct cli_job *job)
-{
-    const struct cli_estimate *seen = &job->handle->decode_ms;
-    if (job->decoded)
-        return job->decode_ms;
-    return seen->samples > 0 ? seen->mean : DECODE_GUESS_MS;
-}
-
 static bool is_too_large(const struct cli_job *job)
 {
     return job->handle->device && job->jpeg_bytes > OFFLOAD_WHOLE_BYTES;
@@ -55,34 +44,34 @@ static size_t expected_offload_bytes(const struct cli_job *job)
     return (size_t)(seen->samples > 0 ? seen->mean : SHRUNK_GUESS_BYTES);
 }
 
-struct cli_policy_input cli_job_policy_input(const struct cli_job *job,
-                                             const bool *can_run, int kind)
+struct cli_question cli_job_question(const struct cli_job *job,
+                                     const bool *can_run, int kind)
 {
     const struct cleave *handle = job->handle;
     bool bounded = isfinite(job->until_ms);
-    return (struct cli_policy_input){
+    return (struct cli_question){
         .points = handle->model.points,
         .point_count = handle->model.point_count,
         .can_run = can_run,
-        .link = &handle->link,
-        .device = &handle->device_cost,
-        .server = &handle->server_cost,
-        .decode_ms = expected_decode_ms(job),
+        .objective = handle->objective == CLEAVE_FRUGAL ? CLI_ENERGY
+                     : handle->objective == CLEAVE_ACCURATE || bounded
+                         ? CLI_ACCURACY
+                         : CLI_LATENCY,
+        .kind = kind,
+        .now_ms = cli_now_ms(),
+        .decode_ms = job->decoded ? job->decode_ms : -1,
         .jpeg_bytes = expected_offload_bytes(job),
         /* A deadline that has passed is still one: 0 would mean none. */
         .deadline_ms = bounded ? fmax(cli_job_left_ms(job), 1e-3) : 0,
-        .max_loss = CLI_POLICY_MAX_LOSS,
-        .kind = kind,
-        .previous = handle->previous,
     };
 }
 
 static double local_expected_ms(const struct cli_job *job, uint16_t point)
 {
-    struct cli_policy_input input = cli_job_policy_input(job, NULL, -1);
-    double expected_ms, p95_ms;
-    cli_policy_predict(&input, point, &expected_ms, &p95_ms);
-    return expected_ms;
+    struct cli_question question = cli_job_question(job, NULL, -1);
+    struct cli_policy_input input =
+        cli_decider_input(&job->handle->decider, &question);
+    return cli_policy_predict(&input, point).expected_ms;
 }
 
 double cli_job_remote_timeout_ms(const struct cli_job *job)
@@ -92,6 +81,8 @@ double cli_job_remote_timeout_ms(const struct cli_job *job)
     if (isfinite(left_ms) && local >= 0)
         left_ms = fmax(left_ms - local_expected_ms(job, (uint16_t)local),
                        left_ms / 2);
+    if (local >= 0 && job->give_up_ms > 0)
+        left_ms = fmin(left_ms, job->give_up_ms - cli_now_ms());
     return fmin(left_ms, job->handle->request_timeout_ms);
 }
 
@@ -110,7 +101,7 @@ enum cleave_status cli_job_decode(struct cli_job *job)
         return fail(job, status, &why);
     handle->pixels_of = job->number;
     job->decoded = true;
-    cli_estimate_add(&handle->decode_ms, job->decode_ms);
+    cli_estimate_add(&handle->decider.decode_ms, job->decode_ms);
     return CLEAVE_OK;
 }
 
@@ -139,7 +130,7 @@ static enum cleave_status run_local(struct cli_job *job, uint16_t point,
     cli_client_lock(handle);
     if (status != API_OK)
         return fail(job, status, &why);
-    cli_cost_observe(&handle->device_cost, point,
+    cli_cost_observe(&handle->decider.device, point,
                      handle->model.points[point].head_macs, ms);
     const struct nn_model *model = cli_device_model(handle->device);
     for (uint32_t i = 0; i < count; i++) {
@@ -191,7 +182,7 @@ static enum cleave_status run_head(struct cli_job *job, uint16_t point,
     cli_client_lock(handle);
     if (status != API_OK)
         return cli_client_fail(&job->error, CLEAVE_ERROR_BUNDLE, why.text);
-    cli_cost_observe(&handle->device_cost, point,
+    cli_cost_observe(&handle->decider.device, point,
                      handle->model.points[point].head_macs, head_ms);
     /* The device makes another picture's frame while this one is sent. */
     uint8_t *kept = realloc(job->frame, *frame_bytes);
@@ -234,12 +225,13 @@ static void take_answer(struct cli_job *job, uint16_t point,
     struct cleave *handle = job->handle;
     if (learn) {
         cli_client_server_answered(handle);
-        cli_client_saw_link(handle, job->result.bytes_sent,
-                            answer->exchange_ms - answer->server_ms);
+        cli_decider_saw_reply(&handle->decider, job->result.bytes_sent, false,
+                              answer->exchange_ms - answer->server_ms,
+                              cli_now_ms());
         if (answer->server_ms > 0 && handle->generation == job->generation)
-            cli_cost_observe(&handle->server_cost, point,
-                             handle->model.points[point].tail_macs,
-                             answer->server_ms);
+            cli_decider_saw_server(
+                &handle->decider, point, handle->model.points[point].tail_macs,
+                answer->queue_ms, answer->server_ms - answer->queue_ms);
     }
     job->result.server_ms = answer->server_ms;
     job->result.link_ms = fmax(answer->total_ms - answer->server_ms, 0);
@@ -277,8 +269,8 @@ static enum api_status send(struct cli_job *job, uint16_t point,
         job->result.server = server;
         take_answer(job, point, &answer, learn);
     } else if (served == API_DEADLINE && learn) {
-        /* It took at least this long. */
-        cli_client_saw_link(handle, body_bytes, timeout_ms);
+        job->is_failure = cli_decider_saw_silence(
+            &handle->decider, body_bytes, false, timeout_ms, cli_now_ms());
     }
     return served;
 }

@@ -14,11 +14,13 @@ struct cli_job {
     unsigned tried;      /* servers that failed it */
     const void *jpeg;    /* borrowed */
     size_t jpeg_bytes;
-    double until_ms;  /* INFINITY: no deadline */
-    bool decoded;     /* at least once */
-    double decode_ms; /* that it took */
-    uint8_t *frame;   /* of the head that ran last; malloc'ed */
-    uint8_t *shrunk;  /* the picture, made smaller; malloc'ed */
+    double until_ms;   /* INFINITY: no deadline */
+    double give_up_ms; /* when the device is to answer instead; 0: not said */
+    bool is_failure;   /* the server's silence speaks against it */
+    bool decoded;      /* at least once */
+    double decode_ms;  /* that it took */
+    uint8_t *frame;    /* of the head that ran last; malloc'ed */
+    uint8_t *shrunk;   /* the picture, made smaller; malloc'ed */
     size_t shrunk_bytes;
     double shrunk_ms; /* that it took */
     bool refreshed;   /* the model was asked for anew */
@@ -32,12 +34,13 @@ struct cli_job {
 double cli_job_left_ms(const struct cli_job *job);
 
 /* How long the server may take: what is left, less what answering here would
- * need after its failure, but never less than half of it. */
+ * need after its failure, but never less than half of it; and no longer than
+ * the decider means to wait before the device answers instead. */
 double cli_job_remote_timeout_ms(const struct cli_job *job);
 
-/* What the policy is told: of points of `kind` (-1: any) those in can_run. */
-struct cli_policy_input cli_job_policy_input(const struct cli_job *job,
-                                             const bool *can_run, int kind);
+/* What is to be decided: among points of `kind` (-1: any) those in can_run. */
+struct cli_question cli_job_question(const struct cli_job *job,
+                                     const bool *can_run, int kind);
 
 /* Decodes the picture unless the device holds it. The device is this thread's.
  * Fills job->error on failure. */

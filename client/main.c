@@ -17,6 +17,7 @@ static void print_help(FILE *out)
           "  points     list the server's operating points\n"
           "  probe      measure the link to the server\n"
           "  doctor     check everything that pictures need, say what to do\n"
+          "  explain    show what the last decision was made from\n"
           "\n"
           "  --help     show this help; \"cleave COMMAND --help\" shows a "
           "command's\n"
@@ -44,7 +45,8 @@ int main(int argc, char **argv)
     } commands[] = {{"run", cmd_run},
                     {"points", cmd_points},
                     {"probe", cmd_probe},
-                    {"doctor", cmd_doctor}};
+                    {"doctor", cmd_doctor},
+                    {"explain", cmd_explain}};
     /* A closed pipe or connection, or a file at its limit, is an error to
      * report and not a reason to die. */
     signal(SIGPIPE, SIG_IGN);

@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "client/client.h"
+#include "client/clock.h"
 
 /* Of an offloaded picture whose mean size the model does not tell. */
 #define JPEG_GUESS_BYTES 100000u
@@ -13,22 +14,20 @@ static double expected_ms(const struct cleave *handle, uint16_t point)
     const struct api_point *info = &handle->model.points[point];
     bool remote = info->kind != API_POINT_LOCAL;
     bool device = info->kind != API_POINT_OFFLOAD;
-    if ((remote && !cli_link_knows_throughput(&handle->link)) ||
-        (device && handle->decode_ms.samples == 0))
+    if ((remote && !handle->decider.link.known) ||
+        (device && handle->decider.decode_ms.samples == 0))
         return -1;
-    struct cli_policy_input input = {
+    struct cli_question question = {
         .points = handle->model.points,
         .point_count = handle->model.point_count,
-        .link = &handle->link,
-        .device = &handle->device_cost,
-        .server = &handle->server_cost,
-        .decode_ms = handle->decode_ms.mean,
+        .now_ms = cli_now_ms(),
+        .decode_ms = -1,
         .jpeg_bytes =
             info->bytes_mean > 0 ? (size_t)info->bytes_mean : JPEG_GUESS_BYTES,
     };
-    double mean_ms, p95_ms;
-    cli_policy_predict(&input, point, &mean_ms, &p95_ms);
-    return mean_ms;
+    struct cli_policy_input input =
+        cli_decider_input(&handle->decider, &question);
+    return cli_policy_predict(&input, point).expected_ms;
 }
 
 static void copy_point(const struct cleave *handle, uint16_t point,

@@ -3,10 +3,21 @@
 
 #include <math.h>
 
+#define P95 0.95
+
+/* Hysteresis. */
 #define CLEARLY_QUICKER 0.9
 #define CLEARLY_QUICKER_MS 1.0
 #define CLEARLY_MORE_ACCURATE 0.005
-#define NEW_POINT_SLACK 0.9
+#define CLEARLY_CHEAPER 0.95
+
+/* Under a deadline a trial may be expected to take this share of it. */
+#define TRIAL_SLACK 0.8
+
+static double square(double value)
+{
+    return value * value;
+}
 
 /* Body of a split request whose size the bundle does not tell: two bits for
  * each value of the latent. */
@@ -27,180 +38,309 @@ static double body_bytes(const struct cli_policy_input *input,
     return 0;
 }
 
-void cli_policy_predict(const struct cli_policy_input *input, uint16_t point,
-                        double *expected_ms, double *p95_ms)
+/* Adds the server's and the link's part to those of the device. */
+static void add_remote(const struct cli_policy_input *input, uint16_t point,
+                       double variance, struct cli_forecast *forecast)
 {
-    const struct api_point *info = &input->points[point];
-    double expected = 0, variance = 0, part = 0, margin = 0;
-    if (info->kind != API_POINT_OFFLOAD) {
-        cli_cost_predict(input->device, point, info->head_macs, &part, &margin);
-        expected += input->decode_ms + part;
-        variance += margin * margin;
-    }
-    if (info->kind != API_POINT_LOCAL) {
-        cli_cost_predict(input->server, point, info->tail_macs, &part, &margin);
-        expected += part;
-        variance += margin * margin;
-        cli_link_predict(input->link, body_bytes(input, info), &part, &margin);
-        expected += part;
-        variance += margin * margin;
-    }
-    *expected_ms = expected;
+    double part_ms, margin_ms;
+    cli_cost_predict(input->server, point, input->points[point].tail_macs,
+                     &part_ms, &margin_ms);
+    double queue_margin_ms = cli_estimate_margin(input->queue_ms);
+    variance += margin_ms * margin_ms + queue_margin_ms * queue_margin_ms;
+    double machines_ms =
+        forecast->expected_ms + part_ms + input->queue_ms->mean;
+    struct cli_link_forecast link =
+        cli_link_predict(input->link, forecast->bytes, input->now_ms);
+    forecast->expected_ms = machines_ms + link.expected_ms;
+    margin_ms = cli_link_margin(input->link, &link, P95);
     /* The parts vary independently, so their margins add as squares. */
-    *p95_ms = expected + sqrt(variance);
+    forecast->p95_ms =
+        forecast->expected_ms + sqrt(variance + margin_ms * margin_ms);
+    struct cli_link_forecast sure = link;
+    sure.unsure_ms = 0;
+    margin_ms = cli_link_margin(input->link, &sure, P95);
+    forecast->sure_ms =
+        forecast->expected_ms + sqrt(variance + margin_ms * margin_ms);
+    double hoped = fmax(1 - link.unsure_ms / link.expected_ms, 0);
+    forecast->hoped_ms = machines_ms + hoped * link.expected_ms +
+                         sqrt(variance + square(hoped * margin_ms));
+    if (input->deadline_ms > 0)
+        forecast->meets = cli_link_share_below(
+            input->link, &link, input->deadline_ms - machines_ms);
 }
 
-static bool may_take(const struct cli_policy_input *input, uint16_t point)
+struct cli_forecast cli_policy_predict(const struct cli_policy_input *input,
+                                       uint16_t point)
+{
+    const struct api_point *info = &input->points[point];
+    struct cli_forecast forecast = {.bytes = body_bytes(input, info),
+                                    .meets = 1};
+    double part_ms = 0, margin_ms = 0;
+    if (info->kind != API_POINT_OFFLOAD) {
+        cli_cost_predict(input->device, point, info->head_macs, &part_ms,
+                         &margin_ms);
+        forecast.expected_ms = input->decode_ms + part_ms;
+    }
+    forecast.joules =
+        cli_power_joules(input->power, forecast.expected_ms, forecast.bytes);
+    forecast.p95_ms = forecast.expected_ms + margin_ms;
+    forecast.sure_ms = forecast.hoped_ms = forecast.p95_ms;
+    if (info->kind != API_POINT_LOCAL)
+        add_remote(input, point, margin_ms * margin_ms, &forecast);
+    else if (input->deadline_ms > 0 && forecast.p95_ms > input->deadline_ms)
+        forecast.meets = forecast.expected_ms > input->deadline_ms ? 0 : 0.5;
+    return forecast;
+}
+
+static bool is_at_hand(const struct cli_policy_input *input, uint16_t point)
 {
     const struct api_point *info = &input->points[point];
     return info->id[0] != '\0' && input->can_run[point] &&
            (input->kind < 0 || (int)info->kind == input->kind);
 }
 
-static struct cli_choice describe(const struct cli_policy_input *input,
-                                  int point, const char *reason)
+/* Time that the device needs to answer alone after the server has failed, if
+ * it can do that within the deadline at all; else 0. INFINITY without a
+ * deadline and without a local point. */
+static double local_reserve_ms(const struct cli_policy_input *input,
+                               const struct cli_forecast *forecasts)
 {
-    struct cli_choice choice = {.point = point, .reason = reason};
-    if (point >= 0)
-        cli_policy_predict(input, (uint16_t)point, &choice.expected_ms,
-                           &choice.p95_ms);
-    return choice;
+    double reserve_ms = INFINITY;
+    for (uint16_t i = 0; i < input->point_count; i++) {
+        if (input->points[i].kind == API_POINT_LOCAL && input->can_run[i] &&
+            !(input->deadline_ms > 0 &&
+              forecasts[i].p95_ms > input->deadline_ms))
+            reserve_ms = fmin(reserve_ms, forecasts[i].p95_ms);
+    }
+    return isfinite(reserve_ms) || !(input->deadline_ms > 0) ? reserve_ms : 0;
 }
 
-/* The quickest point by p95 that may be taken and passes `accept`, or -1. */
-static int quickest(const struct cli_policy_input *input,
-                    bool (*accept)(const struct api_point *, double),
-                    double bound)
+/* The accuracy that a point needs to take part. */
+static double least_top1(const struct cli_policy_input *input)
+{
+    double best = -1;
+    if (input->objective == CLI_ACCURACY)
+        return -INFINITY;
+    for (uint16_t i = 0; i < input->point_count; i++) {
+        if (is_at_hand(input, i))
+            best = fmax(best, input->points[i].top1);
+    }
+    return best < 0 ? -INFINITY : fmax(best - input->max_loss, 0);
+}
+
+/* How long a point may take by its p95. */
+static double limit_ms(const struct cli_policy_input *input, uint16_t point,
+                       double reserve_ms)
+{
+    if (!(input->deadline_ms > 0))
+        return INFINITY;
+    double limit = input->deadline_ms;
+    if (input->points[point].kind != API_POINT_LOCAL)
+        limit -= reserve_ms;
+    return limit;
+}
+
+static bool clearly_quicker(double ms, double than_ms)
+{
+    return ms < CLEARLY_QUICKER * than_ms && ms < than_ms - CLEARLY_QUICKER_MS;
+}
+
+/* Is point a better than b by the objective, if `clearly` by enough to be
+ * worth a change? */
+static bool is_better(const struct cli_policy_input *input,
+                      const struct cli_forecast *forecasts, int a, int b,
+                      bool clearly)
+{
+    const struct cli_forecast *left = &forecasts[a], *right = &forecasts[b];
+    double gain = input->points[a].top1 * left->meets -
+                  input->points[b].top1 * right->meets;
+    switch (input->objective) {
+    case CLI_ENERGY:
+        if (left->joules != right->joules)
+            return left->joules <
+                   right->joules * (clearly ? CLEARLY_CHEAPER : 1);
+        break;
+    case CLI_ACCURACY:
+        if (clearly ? gain >= CLEARLY_MORE_ACCURATE : gain > 0)
+            return true;
+        if (gain < 0)
+            return false;
+        break;
+    case CLI_LATENCY:
+        break;
+    }
+    return clearly ? clearly_quicker(left->p95_ms, right->p95_ms)
+                   : left->p95_ms < right->p95_ms;
+}
+
+/* Rules points out, and says by what. */
+static void judge(const struct cli_policy_input *input, double reserve_ms,
+                  struct cli_forecast *forecasts)
+{
+    double least = least_top1(input);
+    for (uint16_t i = 0; i < input->point_count; i++) {
+        struct cli_forecast *row = &forecasts[i];
+        if (!is_at_hand(input, i))
+            row->verdict = CLI_NOT_AT_HAND;
+        else if (row->bytes > input->allowance_bytes)
+            row->verdict = CLI_BEYOND_BYTES;
+        else if (input->points[i].top1 < least)
+            row->verdict = CLI_BEYOND_LOSS;
+        else if (row->p95_ms > limit_ms(input, i, reserve_ms))
+            row->verdict = CLI_BEYOND_TIME;
+        else
+            row->verdict = CLI_NO_BETTER;
+    }
+}
+
+static int best_of(const struct cli_policy_input *input,
+                   const struct cli_forecast *forecasts)
 {
     int best = -1;
-    double best_ms = INFINITY;
     for (uint16_t i = 0; i < input->point_count; i++) {
-        if (!may_take(input, i) || !accept(&input->points[i], bound))
-            continue;
-        double expected_ms, p95_ms;
-        cli_policy_predict(input, i, &expected_ms, &p95_ms);
-        if (p95_ms < best_ms) {
-            best_ms = p95_ms;
+        if (forecasts[i].verdict == CLI_NO_BETTER &&
+            (best < 0 || is_better(input, forecasts, i, best, false)))
             best = i;
-        }
     }
     return best;
 }
 
-static bool accurate_enough(const struct api_point *point, double least)
+/* Where no point passes: the likeliest to be right in time, or if none is
+ * expected in time the quickest; without any within the allowance the one that
+ * sends least. */
+static int lesser_evil(const struct cli_policy_input *input,
+                       const struct cli_forecast *forecasts)
 {
-    return point->top1 >= least;
-}
-
-static bool is_local(const struct api_point *point, double unused)
-{
-    (void)unused;
-    return point->kind == API_POINT_LOCAL;
-}
-
-static bool any_point(const struct api_point *point, double unused)
-{
-    (void)point;
-    (void)unused;
-    return true;
-}
-
-/* Is `rival` so much quicker than `held` that a change is worth it? */
-static bool clearly_quicker(const struct cli_choice *rival,
-                            const struct cli_choice *held)
-{
-    return rival->p95_ms < CLEARLY_QUICKER * held->p95_ms &&
-           rival->p95_ms < held->p95_ms - CLEARLY_QUICKER_MS;
-}
-
-static bool is_previous_usable(const struct cli_policy_input *input)
-{
-    return input->previous >= 0 && input->previous < input->point_count &&
-           may_take(input, (uint16_t)input->previous);
-}
-
-static struct cli_choice choose_quick(const struct cli_policy_input *input)
-{
-    double best_top1 = -1;
+    int likeliest = -1, quickest = -1, leanest = -1;
+    double best = 0;
     for (uint16_t i = 0; i < input->point_count; i++) {
-        if (may_take(input, i) && input->points[i].top1 > best_top1)
-            best_top1 = input->points[i].top1;
+        const struct cli_forecast *row = &forecasts[i];
+        if (row->verdict == CLI_NOT_AT_HAND)
+            continue;
+        if (leanest < 0 || row->bytes < forecasts[leanest].bytes)
+            leanest = i;
+        if (row->verdict == CLI_BEYOND_BYTES)
+            continue;
+        if (quickest < 0 || row->expected_ms < forecasts[quickest].expected_ms)
+            quickest = i;
+        double worth = row->meets * fmax(input->points[i].top1, 1e-3);
+        if (row->expected_ms < input->deadline_ms && worth > best) {
+            best = worth;
+            likeliest = i;
+        }
     }
-    double least =
-        best_top1 < 0 ? -INFINITY : fmax(best_top1 - input->max_loss, 0);
-    int best = quickest(input, accurate_enough, least);
-    struct cli_choice choice =
-        describe(input, best, "quickest within the accepted loss");
-    if (best < 0 || best == input->previous || !is_previous_usable(input) ||
-        input->points[input->previous].top1 < least)
-        return choice;
-    struct cli_choice held =
-        describe(input, input->previous, "no point is clearly quicker");
-    return clearly_quicker(&choice, &held) ? choice : held;
+    return likeliest >= 0 ? likeliest : quickest >= 0 ? quickest : leanest;
 }
 
-/* Time that the device needs to answer alone after the server has failed, if
- * it can do that within the deadline at all; else 0. */
-static double local_reserve_ms(const struct cli_policy_input *input)
+/* A point to be tried instead of `taken`, or -1. */
+static int find_trial(const struct cli_policy_input *input,
+                      const struct cli_forecast *forecasts, int taken)
 {
-    double reserve_ms = INFINITY;
+    const struct cli_forecast *held = &forecasts[taken];
+    int best = -1;
     for (uint16_t i = 0; i < input->point_count; i++) {
-        if (input->points[i].kind != API_POINT_LOCAL || !input->can_run[i])
+        const struct cli_forecast *row = &forecasts[i];
+        if (i == taken || input->points[i].kind == API_POINT_LOCAL)
             continue;
-        double expected_ms, p95_ms;
-        cli_policy_predict(input, i, &expected_ms, &p95_ms);
-        if (p95_ms <= input->deadline_ms)
-            reserve_ms = fmin(reserve_ms, expected_ms);
+        bool hopeful = false;
+        double costs_ms = row->expected_ms - held->expected_ms;
+        if (input->objective == CLI_LATENCY)
+            hopeful = row->verdict == CLI_NO_BETTER &&
+                      (clearly_quicker(row->sure_ms, held->p95_ms) ||
+                       (costs_ms < input->trial_budget_ms &&
+                        clearly_quicker(row->hoped_ms, held->p95_ms)));
+        else if (input->objective == CLI_ACCURACY && input->deadline_ms > 0)
+            hopeful = row->verdict == CLI_BEYOND_TIME &&
+                      input->trial_budget_ms > 0 &&
+                      row->expected_ms < TRIAL_SLACK * input->deadline_ms &&
+                      input->points[i].top1 - input->points[taken].top1 >=
+                          CLEARLY_MORE_ACCURATE;
+        if (hopeful && (best < 0 || row->sure_ms < forecasts[best].sure_ms))
+            best = i;
     }
-    return isfinite(reserve_ms) ? reserve_ms : 0;
+    return best;
 }
 
-static struct cli_choice
-choose_by_deadline(const struct cli_policy_input *input)
+static const char *reason_of(const struct cli_policy_input *input)
 {
-    double reserve_ms = local_reserve_ms(input);
-    struct cli_choice best = {.point = -1}, held = {.point = -1};
-    for (uint16_t i = 0; i < input->point_count; i++) {
-        if (!may_take(input, i))
-            continue;
-        struct cli_choice rival =
-            describe(input, i, "most accurate within the deadline");
-        double limit_ms = input->deadline_ms;
-        if (input->points[i].kind != API_POINT_LOCAL)
-            limit_ms -= reserve_ms;
-        if (i == input->previous && rival.p95_ms <= limit_ms)
-            held = rival;
-        if (i != input->previous)
-            limit_ms *= NEW_POINT_SLACK;
-        if (rival.p95_ms > limit_ms)
-            continue;
-        double gain = best.point < 0 ? INFINITY
-                                     : input->points[i].top1 -
-                                           input->points[best.point].top1;
-        if (gain > 0 || (!(gain < 0) && rival.p95_ms < best.p95_ms))
-            best = rival;
+    bool bounded = input->deadline_ms > 0;
+    switch (input->objective) {
+    case CLI_ACCURACY:
+        return bounded ? "most accurate within the deadline" : "most accurate";
+    case CLI_ENERGY:
+        return bounded ? "fewest joules within the deadline" : "fewest joules";
+    case CLI_LATENCY:
+        break;
     }
-    if (best.point >= 0 && held.point >= 0 && best.point != held.point &&
-        input->points[best.point].top1 - input->points[held.point].top1 <
-            CLEARLY_MORE_ACCURATE &&
-        !clearly_quicker(&best, &held)) {
-        held.reason = "no point is clearly better within the deadline";
-        return held;
-    }
-    if (best.point >= 0)
-        return best;
-    int local = quickest(input, is_local, 0);
-    if (local >= 0)
-        return describe(input, local, "no point is sure to meet the deadline");
-    return describe(input, quickest(input, any_point, 0),
-                    "no point meets the deadline: the quickest");
+    return "quickest within the accepted loss";
+}
+
+/* Without a deadline the server is given up when the device's own answer would
+ * have been there: whoever waits as long as the alternative takes never takes
+ * more than twice the best (the ski-rental rule; Karlin et al., 1988). */
+static double wait_ms(const struct cli_policy_input *input, double p95_ms,
+                      double reserve_ms)
+{
+    if (!(input->deadline_ms > 0))
+        return fmax(reserve_ms, p95_ms);
+    return reserve_ms > 0 ? input->deadline_ms - reserve_ms : INFINITY;
 }
 
 void cli_policy_choose(const struct cli_policy_input *input,
+                       struct cli_forecast *forecasts,
                        struct cli_choice *choice)
 {
-    *choice = input->deadline_ms > 0 ? choose_by_deadline(input)
-                                     : choose_quick(input);
-    if (choice->point < 0)
+    for (uint16_t i = 0; i < input->point_count; i++)
+        forecasts[i] = cli_policy_predict(input, i);
+    double reserve_ms = local_reserve_ms(input, forecasts);
+    judge(input, reserve_ms, forecasts);
+    *choice = (struct cli_choice){.reason = reason_of(input)};
+    int point = best_of(input, forecasts);
+    int previous = input->previous;
+    if (point >= 0 && previous >= 0 && previous < input->point_count &&
+        previous != point && forecasts[previous].verdict == CLI_NO_BETTER &&
+        !is_better(input, forecasts, point, previous, true)) {
+        point = previous;
+        choice->reason = "no point is clearly better";
+    }
+    int trial = point >= 0 ? find_trial(input, forecasts, point) : -1;
+    if (trial >= 0) {
+        point = trial;
+        choice->is_trial = true;
+        choice->reason = "may have become better: tried";
+    }
+    if (point < 0) {
+        point = lesser_evil(input, forecasts);
+        choice->reason = "no point is sure to meet the deadline: the likeliest";
+    }
+    choice->point = point;
+    if (point < 0) {
         choice->reason = "no point can run";
+        return;
+    }
+    if (forecasts[point].verdict == CLI_BEYOND_BYTES)
+        choice->reason = "beyond the allowance: sends least";
+    forecasts[point].verdict = CLI_TAKEN;
+    choice->expected_ms = forecasts[point].expected_ms;
+    choice->p95_ms = forecasts[point].p95_ms;
+    choice->wait_ms = wait_ms(input, choice->p95_ms, reserve_ms);
+}
+
+const char *cli_verdict_name(enum cli_verdict verdict)
+{
+    switch (verdict) {
+    case CLI_TAKEN:
+        return "taken";
+    case CLI_NOT_AT_HAND:
+        return "not at hand";
+    case CLI_BEYOND_BYTES:
+        return "too many bytes";
+    case CLI_BEYOND_LOSS:
+        return "too inaccurate";
+    case CLI_BEYOND_TIME:
+        return "too slow";
+    case CLI_NO_BETTER:
+        return "no better";
+    }
+    return "unknown";
 }

@@ -70,12 +70,12 @@ enum api_status cli_remote_model(struct cli_transport *transport,
     return status;
 }
 
-static double server_time_ms(const struct cli_reply *reply)
+static struct cli_server_timing server_timing(const struct cli_reply *reply)
 {
-    double ms = 0;
+    struct cli_server_timing timing = {.queue_ms = 0};
     cli_server_timing_read(reply->server_timing, strlen(reply->server_timing),
-                           &ms);
-    return ms;
+                           &timing);
+    return timing;
 }
 
 enum api_status
@@ -110,7 +110,10 @@ cli_remote_classify(struct cli_transport *transport, const char *model,
     } else {
         answer->total_ms = reply.total_ms;
         answer->exchange_ms = reply.exchange_ms;
-        answer->server_ms = fmin(server_time_ms(&reply), reply.total_ms);
+        struct cli_server_timing timing = server_timing(&reply);
+        answer->server_ms =
+            fmin(timing.queue_ms + timing.compute_ms, reply.total_ms);
+        answer->queue_ms = fmin(timing.queue_ms, answer->server_ms);
     }
     cli_reply_free(&reply);
     return status;
@@ -162,7 +165,9 @@ enum api_status cli_remote_probe(struct cli_transport *transport,
                           "the server's probe came with %zu bytes, not %zu",
                           reply.body_bytes, down_bytes);
     else
-        *elapsed_ms = fmax(reply.exchange_ms - server_time_ms(&reply), 0);
+        *elapsed_ms = fmax(reply.exchange_ms - server_timing(&reply).queue_ms -
+                               server_timing(&reply).compute_ms,
+                           0);
     cli_reply_free(&reply);
     return status;
 }

@@ -15,6 +15,7 @@ struct cli_answer {
     double total_ms;    /* the whole request */
     double exchange_ms; /* the same without connecting */
     double server_ms;   /* by Server-Timing; 0 if the server does not say */
+    double queue_ms;    /* of that, before it began */
 };
 
 /* All of these return API_UNREACHABLE or API_DEADLINE if no reply came within

@@ -6,6 +6,7 @@
 
 #define LONGEST_MS 3600000.0
 
+/* The queue comes first. */
 static const char *const metric_names[] = {"queue", "decode", "infer"};
 #define METRIC_COUNT (sizeof metric_names / sizeof metric_names[0])
 
@@ -114,11 +115,12 @@ static void read_metric(struct cursor *cursor, struct token *name,
     }
 }
 
-bool cli_server_timing_read(const char *text, size_t bytes, double *total_ms)
+bool cli_server_timing_read(const char *text, size_t bytes,
+                            struct cli_server_timing *timing)
 {
     struct cursor cursor = {text, text + bytes};
     bool seen[METRIC_COUNT] = {false};
-    double sum_ms = 0;
+    struct cli_server_timing read = {.queue_ms = 0};
     bool any = false;
     while (cursor.at < cursor.end) {
         struct token name, duration;
@@ -132,10 +134,10 @@ bool cli_server_timing_read(const char *text, size_t bytes, double *total_ms)
             if (!token_is(name, metric_names[i]) || seen[i])
                 continue;
             seen[i] = any = true;
-            sum_ms += value_ms;
+            *(i == 0 ? &read.queue_ms : &read.compute_ms) += value_ms;
         }
     }
     if (any)
-        *total_ms = sum_ms;
+        *timing = read;
     return any;
 }

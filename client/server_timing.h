@@ -5,13 +5,19 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+/* Where a server's time went, in milliseconds. */
+struct cli_server_timing {
+    double queue_ms;   /* before it began */
+    double compute_ms; /* decoding and inference */
+};
+
 /* Parses the header's value: metrics separated by commas, each a name and
- * parameters separated by semicolons. *total_ms becomes the sum of the `dur`
- * of the metrics queue, decode and infer, in milliseconds; others are ignored,
- * as are malformed ones, durations that are negative, not plain decimals or
- * beyond an hour, and a metric seen before. False, with *total_ms untouched,
- * if none of the three was found. The text is untrusted. Thread-safe;
- * independent of the locale. */
-bool cli_server_timing_read(const char *text, size_t bytes, double *total_ms);
+ * parameters separated by semicolons. Of the metrics queue, decode and infer
+ * the `dur` is taken; others are ignored, as are malformed ones, durations
+ * that are negative, not plain decimals or beyond an hour, and a metric seen
+ * before. False, with *timing untouched, if none of the three was found. The
+ * text is untrusted. Thread-safe; independent of the locale. */
+bool cli_server_timing_read(const char *text, size_t bytes,
+                            struct cli_server_timing *timing);
 
 #endif

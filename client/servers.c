@@ -18,8 +18,8 @@ enum api_status cli_servers_add(struct cleave *handle, const char *url,
         return api_fail(error, API_USAGE, "at most %d servers can be named",
                         CLI_SERVERS_MOST);
     struct cli_standby *added = &handle->servers[handle->server_count];
-    *added = (struct cli_standby){.rtt_seen_ms = -1, .upload_seen_ms = -1};
-    cli_cost_reset(&added->cost, handle->server_cost.ms_per_mmac.mean);
+    *added = (struct cli_standby){.fingerprint = 0};
+    cli_cost_reset(&added->cost, handle->decider.server.ms_per_mmac.mean);
     enum api_status status = cli_transport_open(url, handle->connect_timeout_ms,
                                                 &added->transport, error);
     if (status != API_OK)
@@ -43,20 +43,18 @@ void cli_servers_close(struct cleave *handle)
 static void change_to(struct cleave *handle, unsigned next)
 {
     struct cli_standby *old = &handle->servers[handle->server];
-    old->link = handle->link;
-    old->cost = handle->server_cost;
-    old->breaker = handle->breaker;
+    old->link = handle->decider.link;
+    old->cost = handle->decider.server;
+    old->breaker = handle->decider.breaker;
     old->fingerprint = handle->server_fingerprint;
-    old->rtt_seen_ms = handle->rtt_seen_ms;
-    old->upload_seen_ms = handle->upload_seen_ms;
+    old->queue_ms = handle->decider.queue_ms;
     const struct cli_standby *new = &handle->servers[next];
     handle->transport = new->transport;
-    handle->link = new->link;
-    handle->server_cost = new->cost;
-    handle->breaker = new->breaker;
+    handle->decider.link = new->link;
+    handle->decider.server = new->cost;
+    handle->decider.breaker = new->breaker;
     handle->server_fingerprint = new->fingerprint;
-    handle->rtt_seen_ms = new->rtt_seen_ms;
-    handle->upload_seen_ms = new->upload_seen_ms;
+    handle->decider.queue_ms = new->queue_ms;
     handle->stale_retry_ms = 0;
     handle->server = next;
 }
@@ -97,7 +95,7 @@ void cli_servers_fail_back(struct cleave *handle, double spare_ms)
                            cli_transport_url(handle->transport));
         } else if (status != API_OK && i != handle->server) {
             cli_breaker_failure(&better->breaker, cli_now_ms(),
-                                cli_client_random(handle), 0);
+                                cli_decider_random(&handle->decider), 0);
         }
         return;
     }

@@ -20,8 +20,8 @@ struct cli_standby {
     struct cli_link link;
     struct cli_cost cost;
     struct cli_breaker breaker;
-    uint64_t fingerprint;               /* of its model; 0: not known */
-    double rtt_seen_ms, upload_seen_ms; /* < 0: never */
+    uint64_t fingerprint; /* of its model; 0: not known */
+    struct cli_estimate queue_ms;
 };
 
 /* Adds a server with nothing known of it; the first becomes the one in use.

@@ -2,6 +2,7 @@
 #include <check.h>
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "client/breaker.h"
 #include "client/cost.h"
@@ -56,17 +57,31 @@ START_TEST(test_estimate_ignores_nonsense)
 }
 END_TEST
 
+START_TEST(test_scores_quantile)
+{
+    struct cli_scores scores = {0};
+    ck_assert_double_eq(cli_scores_quantile(&scores, 0.95), 3); /* a guess */
+    cli_scores_add(&scores, NAN);
+    ck_assert_uint_eq(scores.count, 0);
+    for (int i = 0; i < 200; i++)
+        cli_scores_add(&scores, i % 64);
+    /* Of 0 … 63: rank 62 of 65 ⋅ 0.95 = 61.75. */
+    ck_assert_double_eq(cli_scores_quantile(&scores, 0.95), 61);
+    ck_assert_double_gt(cli_scores_share_below(&scores, 31.5), 0.45);
+    ck_assert_double_lt(cli_scores_share_below(&scores, 31.5), 0.56);
+    ck_assert_double_lt(cli_scores_share_below(&scores, 1e9), 1.0 + 1e-12);
+}
+END_TEST
+
 START_TEST(test_link_guesses_before_it_knows)
 {
     struct cli_link link = {0};
-    double mean_ms, margin_ms;
-    cli_link_predict(&link, 0, &mean_ms, &margin_ms);
-    ck_assert_double_gt(mean_ms, 0);
-    ck_assert_double_gt(margin_ms, 0);
-    double small_ms = mean_ms;
-    cli_link_predict(&link, 100000, &mean_ms, &margin_ms);
-    ck_assert_double_gt(mean_ms, small_ms);
-    ck_assert(!cli_link_knows_throughput(&link));
+    struct cli_link_forecast small = cli_link_predict(&link, 0, 0);
+    struct cli_link_forecast large = cli_link_predict(&link, 100000, 0);
+    ck_assert_double_gt(small.expected_ms, 0);
+    ck_assert_double_gt(large.expected_ms, small.expected_ms);
+    ck_assert_double_gt(cli_link_margin(&link, &large, 0.95), 0);
+    ck_assert_double_gt(large.unsure_ms, small.unsure_ms);
 }
 END_TEST
 
@@ -79,38 +94,111 @@ START_TEST(test_link_learns)
 {
     static const size_t bodies[] = {0, 0, 0, 8192, 1240, 100000, 800, 30000};
     struct cli_link link = {0};
-    for (int round = 0; round < 40; round++) {
+    for (int round = 0; round < 80; round++) {
         size_t bytes = bodies[round % 8];
         cli_link_observe(&link, bytes,
                          links[_i].rtt_ms +
-                             (double)bytes / 1000 * links[_i].ms_per_kb);
+                             (double)bytes / 1000 * links[_i].ms_per_kb,
+                         round * 1000);
     }
-    ck_assert(cli_link_knows_throughput(&link));
     static const size_t asked[] = {0, 1000, 8000, 100000};
     for (int i = 0; i < 4; i++) {
-        double mean_ms, margin_ms;
-        cli_link_predict(&link, (double)asked[i], &mean_ms, &margin_ms);
+        struct cli_link_forecast forecast =
+            cli_link_predict(&link, (double)asked[i], 80000);
         double truth =
             links[_i].rtt_ms + (double)asked[i] / 1000 * links[_i].ms_per_kb;
-        ck_assert_double_eq_tol(mean_ms, truth, truth * 0.1 + 0.05);
+        ck_assert_double_eq_tol(forecast.expected_ms, truth,
+                                truth * 0.15 + 1.0);
     }
 }
 END_TEST
 
-START_TEST(test_link_follows_a_change)
+/* Twenty requests of `bytes` at this link, a second apart, up to `now_ms`. */
+static void settle(struct cli_link *link, double rtt_ms, double ms_per_kb,
+                   size_t bytes, double *now_ms)
+{
+    for (int i = 0; i < 20; i++) {
+        *now_ms += 1000;
+        cli_link_observe(link, bytes, rtt_ms + (double)bytes / 1000 * ms_per_kb,
+                         *now_ms);
+    }
+}
+
+START_TEST(test_one_stall_is_doubted_two_are_a_collapse)
 {
     struct cli_link link = {0};
-    for (int i = 0; i < 20; i++) {
-        cli_link_observe(&link, 0, 10);
-        cli_link_observe(&link, 50000, 15);
+    double now_ms = 0;
+    settle(&link, 20, 2, 5000, &now_ms);
+    cli_link_observe(&link, 5000, 300, now_ms += 1000);
+    double once = cli_link_predict(&link, 5000, now_ms).expected_ms;
+    ck_assert_double_lt(once, 120); /* 30 before */
+    cli_link_observe(&link, 5000, 300, now_ms += 1000);
+    double twice = cli_link_predict(&link, 5000, now_ms).expected_ms;
+    ck_assert_double_gt(twice, 240);
+    /* And back as quickly. */
+    cli_link_observe(&link, 5000, 30, now_ms += 1000);
+    cli_link_observe(&link, 5000, 30, now_ms += 1000);
+    ck_assert_double_lt(cli_link_predict(&link, 5000, now_ms).expected_ms, 60);
+}
+END_TEST
+
+START_TEST(test_small_body_after_silence_blames_the_throughput)
+{
+    struct cli_link link = {0};
+    double now_ms = 0;
+    settle(&link, 20, 0.2, 40000, &now_ms);
+    /* A large body did not come through; a probe does at once. */
+    cli_link_observe_silence(&link, 40000, 400, now_ms += 1000);
+    cli_link_observe(&link, 0, 20, now_ms += 100);
+    struct cli_link_forecast large = cli_link_predict(&link, 40000, now_ms);
+    struct cli_link_forecast small = cli_link_predict(&link, 500, now_ms);
+    ck_assert_double_gt(large.expected_ms, 60); /* 28 before */
+    ck_assert_double_gt(large.unsure_ms, 100);
+    ck_assert_double_lt(small.expected_ms, 60);
+}
+END_TEST
+
+START_TEST(test_short_silence_teaches_nothing)
+{
+    struct cli_link link = {0};
+    double now_ms = 0;
+    settle(&link, 50, 4, 10000, &now_ms);
+    struct cli_link before = link;
+    cli_link_observe_silence(&link, 10000, 40, now_ms);
+    ck_assert_int_eq(memcmp(&before, &link, sizeof link), 0);
+}
+END_TEST
+
+START_TEST(test_link_grows_unsure_with_age)
+{
+    struct cli_link link = {0};
+    double now_ms = 0;
+    settle(&link, 30, 2, 20000, &now_ms);
+    double fresh = cli_link_predict(&link, 20000, now_ms).unsure_ms;
+    double old = cli_link_predict(&link, 20000, now_ms + 60000).unsure_ms;
+    double older = cli_link_predict(&link, 20000, now_ms + 1e9).unsure_ms;
+    ck_assert_double_gt(old, 1.5 * fresh);
+    ck_assert_double_ge(older, old);
+    ck_assert(isfinite(older));
+}
+END_TEST
+
+START_TEST(test_link_margin_covers_95_of_100)
+{
+    srand(19);
+    struct cli_link link = {0};
+    int below = 0;
+    for (int i = 0; i < 4000; i++) {
+        double noise = -log((rand() + 1.0) / (RAND_MAX + 2.0));
+        double truth = 40 + 20 * noise; /* an exponential tail */
+        struct cli_link_forecast forecast =
+            cli_link_predict(&link, 2000, i * 1000.0);
+        below += truth <=
+                 forecast.expected_ms + cli_link_margin(&link, &forecast, 0.95);
+        cli_link_observe(&link, 2000, truth, i * 1000.0);
     }
-    for (int i = 0; i < 20; i++) {
-        cli_link_observe(&link, 0, 100);
-        cli_link_observe(&link, 50000, 600);
-    }
-    double mean_ms, margin_ms;
-    cli_link_predict(&link, 50000, &mean_ms, &margin_ms);
-    ck_assert_double_eq_tol(mean_ms, 600, 60);
+    ck_assert_int_gt(below, 3680);
+    ck_assert_int_lt(below, 3960);
 }
 END_TEST
 
@@ -120,10 +208,16 @@ START_TEST(test_link_stays_sane)
     struct cli_link link = {0};
     for (int i = 0; i < 10000; i++) {
         double elapsed = rand() % 50 == 0 ? NAN : (double)rand() / 1e6 - 100;
-        cli_link_observe(&link, (size_t)rand() % 200000, elapsed);
-        double mean_ms, margin_ms;
-        cli_link_predict(&link, 1e5, &mean_ms, &margin_ms);
-        ck_assert(isfinite(mean_ms) && mean_ms >= 0);
+        size_t bytes = (size_t)rand() % 200000;
+        if (rand() % 10 == 0)
+            cli_link_observe_silence(&link, bytes, fabs(elapsed), i * 100.0);
+        else
+            cli_link_observe(&link, bytes, elapsed, i * 100.0);
+        struct cli_link_forecast forecast =
+            cli_link_predict(&link, 1e5, i * 100.0);
+        double margin_ms = cli_link_margin(&link, &forecast, 0.95);
+        ck_assert(isfinite(forecast.expected_ms) && forecast.expected_ms >= 0);
+        ck_assert(isfinite(forecast.unsure_ms) && forecast.unsure_ms >= 0);
         ck_assert(isfinite(margin_ms) && margin_ms >= 0);
     }
 }
@@ -192,10 +286,10 @@ START_TEST(test_breaker_pause_grows_to_a_bound)
     for (int i = 0; i < 100; i++) {
         cli_breaker_failure(&breaker, 0, 0, 0);
         ck_assert_double_ge(breaker.open_until_ms, last_ms);
-        ck_assert_double_le(breaker.open_until_ms, 30000);
+        ck_assert_double_le(breaker.open_until_ms, 8000);
         last_ms = breaker.open_until_ms;
     }
-    ck_assert_double_eq_tol(last_ms, 30000, 1e-9);
+    ck_assert_double_eq_tol(last_ms, 8000, 1e-9);
 }
 END_TEST
 
@@ -223,10 +317,15 @@ Suite *make_suite(void)
     tcase_add_test(group, test_estimate_converges);
     tcase_add_test(group, test_estimate_margin_covers_95_of_100);
     tcase_add_test(group, test_estimate_ignores_nonsense);
+    tcase_add_test(group, test_scores_quantile);
     tcase_add_test(group, test_link_guesses_before_it_knows);
     tcase_add_loop_test(group, test_link_learns, 0,
                         (int)(sizeof links / sizeof links[0]));
-    tcase_add_test(group, test_link_follows_a_change);
+    tcase_add_test(group, test_one_stall_is_doubted_two_are_a_collapse);
+    tcase_add_test(group, test_small_body_after_silence_blames_the_throughput);
+    tcase_add_test(group, test_short_silence_teaches_nothing);
+    tcase_add_test(group, test_link_grows_unsure_with_age);
+    tcase_add_test(group, test_link_margin_covers_95_of_100);
     tcase_add_test(group, test_link_stays_sane);
     tcase_add_test(group, test_cost_is_guessed_by_macs_then_measured);
     tcase_add_test(group, test_cost_ignores_nonsense);

@@ -54,14 +54,25 @@ START_TEST(test_headers)
     char *copy = malloc(bytes ? bytes : 1);
     ck_assert_ptr_nonnull(copy);
     memcpy(copy, headers[_i].text, bytes);
-    double total_ms = -5;
-    bool found = cli_server_timing_read(copy, bytes, &total_ms);
+    struct cli_server_timing timing = {-5, 0};
+    bool found = cli_server_timing_read(copy, bytes, &timing);
+    double total_ms = timing.queue_ms + timing.compute_ms;
     free(copy);
     ck_assert_msg(found == (headers[_i].total_ms >= 0), "%s", headers[_i].text);
     if (found)
         ck_assert_double_eq_tol(total_ms, headers[_i].total_ms, 1e-9);
     else
         ck_assert_double_eq(total_ms, -5); /* untouched */
+}
+END_TEST
+
+START_TEST(test_queue_is_told_from_computing)
+{
+    static const char text[] = "decode;dur=2, queue;dur=1.5, infer;dur=10.25";
+    struct cli_server_timing timing = {0};
+    ck_assert(cli_server_timing_read(text, sizeof text - 1, &timing));
+    ck_assert_double_eq_tol(timing.queue_ms, 1.5, 1e-9);
+    ck_assert_double_eq_tol(timing.compute_ms, 12.25, 1e-9);
 }
 END_TEST
 
@@ -75,10 +86,12 @@ START_TEST(test_random_bytes)
         ck_assert_ptr_nonnull(text);
         for (size_t i = 0; i < bytes; i++)
             text[i] = alphabet[(size_t)rand() % (sizeof alphabet - 1)];
-        double total_ms = 0;
-        if (cli_server_timing_read(text, bytes, &total_ms)) {
-            ck_assert_double_ge(total_ms, 0);
-            ck_assert_double_le(total_ms, 3 * 3600000.0);
+        struct cli_server_timing timing = {0};
+        if (cli_server_timing_read(text, bytes, &timing)) {
+            ck_assert_double_ge(timing.queue_ms, 0);
+            ck_assert_double_le(timing.queue_ms, 3600000.0);
+            ck_assert_double_ge(timing.compute_ms, 0);
+            ck_assert_double_le(timing.compute_ms, 2 * 3600000.0);
         }
         free(text);
     }
@@ -91,6 +104,7 @@ Suite *make_suite(void)
     TCase *group = tcase_create("parser");
     tcase_add_loop_test(group, test_headers, 0,
                         (int)(sizeof headers / sizeof headers[0]));
+    tcase_add_test(group, test_queue_is_told_from_computing);
     tcase_add_test(group, test_random_bytes);
     suite_add_tcase(suite, group);
     return suite;

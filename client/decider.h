@@ -1,0 +1,114 @@
+/* What a device has learnt of its link, itself and its server, and the
+ * decisions that it makes of that. */
+#ifndef CLEAVE_CLIENT_DECIDER_H
+#define CLEAVE_CLIENT_DECIDER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "client/breaker.h"
+#include "client/policy.h"
+
+/* Everything that requests, probes and runs have taught, and the last
+ * decision. All clocks are the caller's monotonic milliseconds, so a replay
+ * drives it as well as a device does. Plain data without pointers, but for
+ * the last choice's reason, which is static text: may be copied. Not
+ * thread-safe. */
+struct cli_decider {
+    struct cli_link link;
+    struct cli_cost device, server;
+    struct cli_estimate decode_ms, queue_ms;
+    struct cli_power power;
+    struct cli_breaker breaker;
+    int previous; /* point chosen last, or -1 */
+    uint32_t random_state;
+
+    /* Trials of points not taken lately. */
+    int tried;       /* the last picture's, or -1 */
+    double tried_ms; /* when the last one was made */
+    double try_after_ms, probe_after_ms, try_pause_ms;
+    bool went_alone; /* the last picture was answered here by choice */
+
+    /* What crossed the link, for the data plan and the share of probes. */
+    double sent_bytes, probe_bytes;
+    double bytes_per_picture; /* of the data plan; 0: no limit */
+    double allowance_bytes;   /* saved up and not yet sent */
+
+    /* The table that the last choice was made from. */
+    struct cli_forecast forecasts[API_LIMIT_POINTS];
+    struct cli_choice choice;
+    uint16_t forecast_count; /* 0: no choice yet */
+    enum cli_objective objective;
+    double deadline_ms; /* 0: none */
+    size_t jpeg_bytes;
+};
+
+/* One picture to decide about. Pointers are borrowed. */
+struct cli_question {
+    const struct api_point *points;
+    uint16_t point_count;
+    const bool *can_run; /* [point_count] */
+    enum cli_objective objective;
+    int kind; /* only this api_point_kind; -1: any */
+    double now_ms;
+    double decode_ms; /* known for this picture; negative: predict it */
+    size_t jpeg_bytes;
+    double deadline_ms; /* left; 0: none */
+};
+
+/* Knows nothing. `seed` spreads retries and trials over devices. */
+void cli_decider_reset(struct cli_decider *decider, uint32_t seed);
+
+/* A number from 0 to 1, to spread retries. */
+double cli_decider_random(struct cli_decider *decider);
+
+/* The points have changed: what was learnt of the old ones' speed stays only
+ * as a guess. */
+void cli_decider_forget_points(struct cli_decider *decider);
+
+/* A data plan: `bytes_per_picture` on average, saved up for as many pictures
+ * as a few minutes hold; 0 ends it. */
+void cli_decider_set_plan(struct cli_decider *decider,
+                          double bytes_per_picture);
+
+/* What the policy is told about this picture. */
+struct cli_policy_input cli_decider_input(const struct cli_decider *decider,
+                                          const struct cli_question *question);
+
+/* Decides, and keeps the table in `forecasts`. Once for each picture. */
+struct cli_choice cli_decider_choose(struct cli_decider *decider,
+                                     const struct cli_question *question);
+
+/* The server answered a request of `up_bytes`, a probe's with `is_probe`,
+ * after `elapsed_ms` beyond its own time. */
+void cli_decider_saw_reply(struct cli_decider *decider, size_t up_bytes,
+                           bool is_probe, double elapsed_ms, double now_ms);
+
+/* It did not within `waited_ms`. True if most replies would have come by then,
+ * so that it is a failure; else only the time allowed was short. */
+bool cli_decider_saw_silence(struct cli_decider *decider, size_t up_bytes,
+                             bool is_probe, double waited_ms, double now_ms);
+
+/* It refused or cannot be reached; see cli_breaker_failure. */
+void cli_decider_saw_failure(struct cli_decider *decider, double at_least_ms,
+                             double now_ms);
+
+/* The server's own time for a point, as Server-Timing tells it. */
+void cli_decider_saw_server(struct cli_decider *decider, uint16_t point,
+                            uint64_t tail_macs, double queue_ms,
+                            double compute_ms);
+
+/* Is it time for a probe? By one a broken connection is tried again, and a
+ * link that was too slow for any picture. `is_needed`: the device alone would
+ * be late, so that no pause after a failure is kept. *timeout_ms: how long it
+ * may take, a few round trips of better days. */
+bool cli_decider_wants_probe(struct cli_decider *decider, bool is_needed,
+                             double now_ms, double *timeout_ms);
+
+/* Would the device alone answer later than `deadline_ms` (0: none) from now,
+ * by its local point? */
+bool cli_decider_needs_server(const struct cli_decider *decider,
+                              uint16_t local_point, double deadline_ms);
+
+#endif
