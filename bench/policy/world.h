@@ -1,0 +1,59 @@
+/* What really happens to a picture in a replay, whoever decides about it. */
+#ifndef CLEAVE_BENCH_WORLD_H
+#define CLEAVE_BENCH_WORLD_H
+
+#include <stdint.h>
+
+#include "api/limits.h"
+#include "api/point.h"
+#include "bench/policy/trace.h"
+
+/* A device, a server and a link between them. Everything random is a function
+ * of the picture's number, so all deciders meet the same world and an oracle
+ * can look it up. Borrows points and trace. */
+struct world {
+    const struct api_point *points;
+    uint16_t point_count;
+    const struct trace *trace;
+    double device_ms_per_mmac;
+    double decode_ms;
+    uint64_t seed;
+    double period_ms;       /* between two pictures */
+    uint64_t picture_count; /* that fit into the trace */
+};
+
+/* A device like a Raspberry Pi 4: 0.9 ms for a million multiply-accumulates
+ * is what the third paper's encoder takes there on four cores (66 ms for 74
+ * million in its published results); a JPEG's decoding and resizing. */
+#define WORLD_DEVICE_MS_PER_MMAC 0.9
+#define WORLD_DECODE_MS 15.0
+
+/* Requests carry this much besides their bodies: HTTP headers. */
+#define WORLD_HEADER_BYTES 250.0
+
+/* One way of answering one picture. */
+struct passage {
+    double device_ms; /* decode and head, or the whole network */
+    double body_bytes;
+    double link_ms;              /* INFINITY: the answer never comes */
+    double queue_ms, compute_ms; /* of the server */
+};
+
+/* Picture `picture` by `point`, begun at `start_ms`. */
+struct passage world_pass(const struct world *world, uint64_t picture,
+                          uint16_t point, double start_ms);
+
+double world_passage_ms(const struct passage *passage);
+
+/* To decode the picture, and its JPEG's size. */
+double world_decode_ms(const struct world *world, uint64_t picture);
+double world_jpeg_bytes(const struct world *world, uint64_t picture);
+
+/* To send `body_bytes` at `start_ms` and get an answer, server aside. */
+double world_link_ms(const struct world *world, uint64_t picture,
+                     double body_bytes, double start_ms);
+
+/* Index of the local point; the model has one. */
+uint16_t world_local_point(const struct world *world);
+
+#endif
