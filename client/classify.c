@@ -273,8 +273,7 @@ static enum cleave_status answer_remotely(struct cli_job *job,
         why.status = served;
         if (served == API_DEADLINE && !job->is_failure)
             return fall_back(job, served,
-                             "the server was not waited for any "
-                             "longer");
+                             "server too slow: not waited for any longer");
         if (try_another_server(job, asked, &why, retry_after_ms) &&
             choose_again(job, wanted, &point, &reason))
             continue;

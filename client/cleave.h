@@ -61,7 +61,7 @@ enum cleave_level {
 typedef void (*cleave_log)(void *context, enum cleave_level level,
                            const char *text);
 
-/* What an "auto" answer is to be. A deadline and a data plan bind under each. */
+/* What an "auto" answer is to be. Deadline and data plan bind under each. */
 enum cleave_objective {
     CLEAVE_QUICK,    /* soon, for at most 8 points of accuracy; with a deadline
                       * the most accurate answer in time */
@@ -242,8 +242,8 @@ CLEAVE_EXPORT enum cleave_status cleave_points(struct cleave *handle,
 
 /* The last "auto" decision of any handle that was opened with these options'
  * server, model, cache and heads_only, at most ten seconds before its latest:
- * it is kept in the cache, and nothing is asked of the server. CLEAVE_ERROR_USAGE
- * if none is kept. *decision is untouched on failure. */
+ * it is kept in the cache, and nothing is asked of the server. If none is
+ * kept, CLEAVE_ERROR_USAGE. *decision is untouched on failure. */
 CLEAVE_EXPORT enum cleave_status
 cleave_explain(const struct cleave_options *options,
                struct cleave_decision *decision, struct cleave_error *error);

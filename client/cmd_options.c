@@ -19,6 +19,9 @@ static const struct option long_options[] = {
     {"cache", required_argument, NULL, 'c'},
     {"point", required_argument, NULL, 'p'},
     {"deadline-ms", required_argument, NULL, 'd'},
+    {"objective", required_argument, NULL, 'o'},
+    {"bytes-per-picture", required_argument, NULL, 'y'},
+    {"power", required_argument, NULL, 'e'},
     {"timeout-ms", required_argument, NULL, 't'},
     {"top", required_argument, NULL, 'k'},
     {"in-flight", required_argument, NULL, 'i'},
@@ -86,8 +89,45 @@ static bool complete_servers(struct cmd_options *options)
     return true;
 }
 
+static bool read_objective(const char *text, enum cleave_objective *objective)
+{
+    static const char *const names[] = {
+        [CLEAVE_QUICK] = "latency",
+        [CLEAVE_ACCURATE] = "accuracy",
+        [CLEAVE_FRUGAL] = "energy",
+    };
+    for (int i = 0; i < (int)(sizeof names / sizeof names[0]); i++) {
+        if (strcmp(text, names[i]) == 0) {
+            *objective = (enum cleave_objective)i;
+            return true;
+        }
+    }
+    cmd_complain("--objective takes latency, accuracy or energy, not \"%s\"",
+                 text);
+    return false;
+}
+
+/* Joules per CPU-second and per byte, separated by a comma. */
+static bool read_power(const char *text, struct cleave_options *options)
+{
+    char *comma = NULL, *end = NULL;
+    double cpu_second = strtod(text, &comma);
+    double byte = *comma == ',' ? strtod(comma + 1, &end) : 0;
+    if (!(cpu_second > 0 && cpu_second < 1e6 && byte > 0 && byte < 1e6) ||
+        *end != '\0') {
+        cmd_complain("--power takes joules per CPU-second and per byte, such "
+                     "as 1.2,5e-6, not \"%s\"",
+                     text);
+        return false;
+    }
+    options->joules_per_cpu_second = cpu_second;
+    options->joules_per_byte = byte;
+    return true;
+}
+
 static bool apply(struct cmd_options *options, int letter, const char *value)
 {
+    unsigned number = 0;
     switch (letter) {
     case 's':
         return add_server(options, value);
@@ -119,6 +159,15 @@ static bool apply(struct cmd_options *options, int letter, const char *value)
         return read_number(letter, value, 1, 64, &options->open.threads);
     case 'd':
         return read_number(letter, value, 1, 3600000, &options->deadline_ms);
+    case 'o':
+        return read_objective(value, &options->open.objective);
+    case 'y':
+        if (!read_number(letter, value, 1, 1000000000, &number))
+            return false;
+        options->open.bytes_per_picture = number;
+        return true;
+    case 'e':
+        return read_power(value, &options->open);
     case 't':
         return read_number(letter, value, 1, 3600000,
                            &options->open.request_timeout_ms);

@@ -53,6 +53,15 @@ static void print_help(FILE *out)
         "  --deadline-ms N   answer each picture within N milliseconds of its "
         "turn; auto\n"
         "                    then takes the most accurate point that meets it\n"
+        "  --objective WHAT  of auto: latency (default; with a deadline: "
+        "accuracy),\n"
+        "                    accuracy, or energy, the fewest joules\n"
+        "  --bytes-per-picture N\n"
+        "                    a data plan: auto sends at most N bytes a picture "
+        "on average\n"
+        "  --power CPU,BYTE  the energy model: joules per CPU-second and per "
+        "byte sent\n"
+        "                    (1.2,5e-6: a Raspberry Pi 4 on Wi-Fi, a guess)\n"
         "  --timeout-ms N    give a request up after N milliseconds (10000)\n"
         "  --top K           classes to show, 1 to 100 (5 in JSON, else 1)\n"
         "  --bundle FILE     run this bundle here instead of the server's\n"
@@ -67,7 +76,11 @@ static void print_help(FILE *out)
         "--latest),\n"
         "                    point, via, reason, server (if several), "
         "bytes_sent,\n"
-        "                    device_ms, link_ms, server_ms, total_ms and top:\n"
+        "                    device_ms, link_ms, server_ms, joules (of the "
+        "device, by\n"
+        "                    the energy model), machine_joules (of all that "
+        "ran, by the\n"
+        "                    machine's meter, or null), total_ms and top:\n"
         "                    [{index, label, probability}]; or file, frame, "
         "dropped and\n"
         "                    error\n"
@@ -117,7 +130,8 @@ int cmd_run(int argc, char **argv)
 {
     struct cmd_options options;
     int status = CMD_OK;
-    if (!cmd_parse(argc, argv, "smbcpdtkjiwlf", print_help, &options, &status))
+    if (!cmd_parse(argc, argv, "smbcpdtkjiwlfoye", print_help, &options,
+                   &status))
         return status;
     if (optind == argc && !options.watch) {
         cmd_complain("run needs a file");

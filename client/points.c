@@ -14,7 +14,7 @@ static double expected_ms(const struct cleave *handle, uint16_t point)
     const struct api_point *info = &handle->model.points[point];
     bool remote = info->kind != API_POINT_LOCAL;
     bool device = info->kind != API_POINT_OFFLOAD;
-    if ((remote && !handle->decider.link.known) ||
+    if ((remote && handle->decider.forecast_count == 0) ||
         (device && handle->decider.decode_ms.samples == 0))
         return -1;
     struct cli_question question = {

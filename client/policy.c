@@ -206,13 +206,15 @@ static int best_of(const struct cli_policy_input *input,
 }
 
 /* Where no point passes: the likeliest to be right in time, or if none is
- * expected in time the quickest; without any within the allowance the one that
- * sends least. */
+ * expected in time the quickest of those that may be, because the device alone
+ * is sure to be late and would never find out that the link is good again;
+ * without any within the allowance the one that sends least. */
 static int lesser_evil(const struct cli_policy_input *input,
                        const struct cli_forecast *forecasts)
 {
     int likeliest = -1, quickest = -1, leanest = -1;
     double best = 0;
+    bool late_quickest = true;
     for (uint16_t i = 0; i < input->point_count; i++) {
         const struct cli_forecast *row = &forecasts[i];
         if (row->verdict == CLI_NOT_AT_HAND)
@@ -221,8 +223,13 @@ static int lesser_evil(const struct cli_policy_input *input,
             leanest = i;
         if (row->verdict == CLI_BEYOND_BYTES)
             continue;
-        if (quickest < 0 || row->expected_ms < forecasts[quickest].expected_ms)
+        bool late = row->meets <= 0; /* for sure */
+        if (quickest < 0 || (late_quickest && !late) ||
+            (late_quickest == late &&
+             row->expected_ms < forecasts[quickest].expected_ms)) {
             quickest = i;
+            late_quickest = late;
+        }
         double worth = row->meets * fmax(input->points[i].top1, 1e-3);
         if (row->expected_ms < input->deadline_ms && worth > best) {
             best = worth;

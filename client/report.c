@@ -37,6 +37,8 @@ static void print_json(const struct cli_report *report,
     cli_json_real(&line, "device_ms", result->device_ms, 3);
     cli_json_real(&line, "link_ms", result->link_ms, 3);
     cli_json_real(&line, "server_ms", result->server_ms, 3);
+    cli_json_real(&line, "joules", result->joules, 6);
+    cli_json_real(&line, "machine_joules", result->machine_joules, 6);
     cli_json_real(&line, "total_ms", outcome->total_ms, 3);
     cli_json_open(&line, "top", '[');
     for (unsigned i = 0; i < result->top_count; i++) {

@@ -136,6 +136,8 @@ static const struct {
      -1, NARROW},
     {"deadline 20 ms: none is in time, so the quickest", 10, 0.5, 20, 0.08, 200,
      -1, -1, NARROW},
+    {"the device alone is sooner, but sure to be late", 10, 0.5, 20, 0.08, 22,
+     -1, -1, NARROW},
     {"deadline 20 ms and the device alone is in time", 10, 0.5, 20, 0.08, 9, -1,
      -1, LOCAL},
     {"time to answer alone is kept: local of equal accuracy", 10, 0.5, 100,
