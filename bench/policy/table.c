@@ -5,6 +5,7 @@
 #define MORE_MISSES_MOST 2.0
 #define ACCURACY_SHARE_LEAST 0.98
 #define PROBE_SHARE_MOST 0.01
+#define POOR 1.1
 
 static const char *const names[RIVALS] = {
     "auto", "oracle", "late oracle", "best fixed", "offload", "local", "paper"};
@@ -17,10 +18,11 @@ const char *table_rival_name(int rival)
 void table_begin(struct table *table, double deadline_ms)
 {
     FILE *json = table->json;
-    bool any = table->any_figure;
+    bool any = table->any_figure, is_poor = table->is_poor;
     double bytes = table->bytes, probe_bytes = table->probe_bytes;
     *table = (struct table){.json = json,
                             .any_figure = any,
+                            .is_poor = is_poor,
                             .deadline_ms = deadline_ms,
                             .bytes = bytes,
                             .probe_bytes = probe_bytes};
@@ -120,6 +122,12 @@ void table_end(struct table *table)
     }
     putchar('\n');
     print_figures(table);
+    bool quick_enough =
+        table->latency_ms[AUTO] <= POOR * table->latency_ms[LATE_ORACLE];
+    bool right_enough =
+        table->accuracy[LATE_ORACLE] <= POOR * table->accuracy[AUTO];
+    if (!(table->deadline_ms > 0 ? right_enough : quick_enough))
+        table->is_poor = true;
 }
 
 bool table_close(struct table *table)

@@ -16,12 +16,15 @@ const char *table_rival_name(int rival);
 struct table {
     FILE *json; /* NULL: none is written; closed by table_close */
     bool any_figure;
+    bool is_poor; /* by some aim's sums, see table_end */
     double deadline_ms;
     double pictures, latency_ms[RIVALS], misses[RIVALS], accuracy[RIVALS];
     double bytes, probe_bytes; /* over all aims */
 };
 
-/* Prints the heading; then a row for each trace; then the sums. */
+/* Prints the heading; then a row for each trace; then the sums. Those are poor
+ * if the late oracle, which needs no more foresight than the policy has, is
+ * more than a tenth quicker, or right in time for a tenth more pictures. */
 void table_begin(struct table *table, double deadline_ms);
 void table_row(struct table *table, const struct trace *trace,
                const struct outcome outcomes[RIVALS]);
