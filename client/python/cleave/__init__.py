@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Self
+from typing import Literal, Self
 
 from cleave import _library
 
@@ -59,6 +59,8 @@ class Result:
     link_ms: float
     server_ms: float
     server: int  # place in the list of servers
+    joules: float  # of the device, estimated
+    machine_joules: float | None  # of the machine meanwhile, by its meter
     top: tuple[Class, ...]
 
 
@@ -99,6 +101,7 @@ class Link:
 
 _VIA = ("offload", "split", "local")
 _LEVELS = ("note", "warning")
+_OBJECTIVES = ("quick", "accurate", "frugal")
 
 
 def _text(raw: bytes) -> str:
@@ -120,6 +123,8 @@ def _result(raw: _library.Result) -> Result:
         link_ms=raw.link_ms,
         server_ms=raw.server_ms,
         server=raw.server,
+        joules=raw.joules,
+        machine_joules=raw.machine_joules if raw.machine_joules >= 0 else None,
         top=tuple(top),
     )
 
@@ -168,6 +173,12 @@ class Cleave:
         top: int = 0,
         threads: int = 0,
         log: Callable[[str, str], None] | None = None,
+        objective: Literal["quick", "accurate", "frugal"] = "quick",
+        bytes_per_picture: float = 0,
+        joules_per_cpu_second: float = 0,
+        joules_per_byte: float = 0,
+        token: str | None = None,
+        ca_file: str | os.PathLike[str] | None = None,
         library: str | os.PathLike[str] | None = None,
     ) -> None:
         self._handle = ctypes.c_void_p()
@@ -197,6 +208,12 @@ class Cleave:
             fallback_urls=others,
             threads=threads,
             log=self._on_log,
+            objective=_OBJECTIVES.index(objective),
+            bytes_per_picture=bytes_per_picture,
+            joules_per_cpu_second=joules_per_cpu_second,
+            joules_per_byte=joules_per_byte,
+            token=_encode(token),
+            ca_file=_encode(ca_file),
         )
         self._call("cleave_open", ctypes.byref(options), ctypes.byref(self._handle))
 

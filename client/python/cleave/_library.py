@@ -49,6 +49,12 @@ class Options(Structure):
         ("threads", c_uint),
         ("log", LOG),
         ("log_context", c_void_p),
+        ("objective", c_int),
+        ("bytes_per_picture", c_double),
+        ("joules_per_cpu_second", c_double),
+        ("joules_per_byte", c_double),
+        ("token", c_char_p),
+        ("ca_file", c_char_p),
     ]
 
 
@@ -70,6 +76,8 @@ class Result(Structure):
         ("link_ms", c_double),
         ("server_ms", c_double),
         ("server", c_uint),
+        ("joules", c_double),
+        ("machine_joules", c_double),
         ("top_count", c_uint),
         ("top", Class * TOP_MAX),
     ]
