@@ -262,8 +262,10 @@ static enum cleave_status answer_remotely(struct cli_job *job,
                 cli_client_server_answered(handle);
             return cli_client_fail(&job->error, CLEAVE_ERROR_PICTURE, why.text);
         }
-        if (served == API_OVERLOADED && handle->server_count == 1 &&
-            wait_for_server(job, retry_after_ms) &&
+        bool is_told_to_wait =
+            served == API_QUOTA ||
+            (served == API_OVERLOADED && handle->server_count == 1);
+        if (is_told_to_wait && wait_for_server(job, retry_after_ms) &&
             choose_again(job, wanted, &point, &reason))
             continue;
         if ((served == API_MODEL_MISMATCH || served == API_NOT_FOUND) &&

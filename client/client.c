@@ -128,6 +128,8 @@ static const char *describe(enum api_status status)
         return "server too slow";
     case API_OVERLOADED:
         return "server overloaded";
+    case API_QUOTA:
+        return "server holds this address to its share";
     case API_MODEL_MISMATCH:
         return "server has another model version";
     default:

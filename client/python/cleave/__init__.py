@@ -15,7 +15,18 @@ from typing import Literal, Self
 
 from cleave import _library
 
-__all__ = ["Class", "Cleave", "CleaveError", "Link", "Point", "Result", "Status", "version"]
+__all__ = [
+    "Class",
+    "Cleave",
+    "CleaveError",
+    "Decision",
+    "Forecast",
+    "Link",
+    "Point",
+    "Result",
+    "Status",
+    "version",
+]
 
 
 class Status(enum.IntEnum):
@@ -99,6 +110,34 @@ class Link:
     down_bps_p05: float
 
 
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """What one point was predicted to do for a picture, and why it was taken or not."""
+
+    point: str
+    verdict: str  # "taken", "no better", "too slow", …
+    expected_ms: float
+    p95_ms: float
+    in_time: float  # chance to meet the deadline
+    bytes: float
+    joules: float
+    top1: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """One decision with the table that it was made from."""
+
+    unix_ms: int
+    objective: str
+    reason: str
+    deadline_ms: float  # that was left; 0 for none
+    jpeg_bytes: int
+    rtt_ms: float
+    ms_per_kb: float
+    forecasts: tuple[Forecast, ...]
+
+
 _VIA = ("offload", "split", "local")
 _LEVELS = ("note", "warning")
 _OBJECTIVES = ("quick", "accurate", "frugal")
@@ -152,6 +191,19 @@ def _point(raw: _library.Point) -> Point:
     )
 
 
+def _forecast(raw: _library.Forecast) -> Forecast:
+    return Forecast(
+        point=_text(raw.point),
+        verdict=_text(raw.verdict),
+        expected_ms=raw.expected_ms,
+        p95_ms=raw.p95_ms,
+        in_time=raw.in_time,
+        bytes=raw.bytes,
+        joules=raw.joules,
+        top1=raw.top1 if raw.top1 >= 0 else None,
+    )
+
+
 class Cleave:
     """A handle of libcleave. Close it, or use it in a `with` statement.
 
@@ -196,7 +248,7 @@ class Cleave:
         self._on_answer = _library.CALLBACK(self._answer)
         self._numbers = itertools.count(1)
         self._pending: dict[int, tuple[Future[Result], bytes]] = {}
-        options = _library.Options(
+        self._options = _library.Options(
             server_url=encoded[0] if encoded else None,
             model=_encode(model),
             bundle_path=_encode(bundle),
@@ -215,7 +267,7 @@ class Cleave:
             token=_encode(token),
             ca_file=_encode(ca_file),
         )
-        self._call("cleave_open", ctypes.byref(options), ctypes.byref(self._handle))
+        self._call("cleave_open", ctypes.byref(self._options), ctypes.byref(self._handle))
 
     def _call(self, function: str, *arguments: object) -> None:
         error = _library.Error()
@@ -309,6 +361,21 @@ class Cleave:
         raw = (_library.Point * count.value)()
         self._call("cleave_points", handle, raw, count.value, ctypes.byref(count))
         return [_point(point) for point in raw[: count.value]]
+
+    def explain(self) -> Decision:
+        """Tell of the last "auto" decision by this server, model and cache."""
+        raw = _library.Decision()
+        self._call("cleave_explain", ctypes.byref(self._options), ctypes.byref(raw))
+        return Decision(
+            unix_ms=raw.unix_ms,
+            objective=_text(raw.objective),
+            reason=_text(raw.reason),
+            deadline_ms=raw.deadline_ms,
+            jpeg_bytes=raw.jpeg_bytes,
+            rtt_ms=raw.rtt_ms,
+            ms_per_kb=raw.ms_per_kb,
+            forecasts=tuple(_forecast(f) for f in raw.forecasts[: raw.forecast_count]),
+        )
 
     def probe(self, samples: int = 10) -> Link:
         """Measure round trip and throughput with a few bounded requests."""

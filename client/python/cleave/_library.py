@@ -11,6 +11,7 @@ from ctypes import (
     c_char_p,
     c_double,
     c_int,
+    c_int64,
     c_size_t,
     c_uint,
     c_uint16,
@@ -122,6 +123,40 @@ class Link(Structure):
     ]
 
 
+FORECASTS_MAX = 64
+
+
+class Forecast(Structure):
+    """struct cleave_forecast."""
+
+    _fields_ = [
+        ("point", c_char * 48),
+        ("verdict", c_char * 24),
+        ("expected_ms", c_double),
+        ("p95_ms", c_double),
+        ("in_time", c_double),
+        ("bytes", c_double),
+        ("joules", c_double),
+        ("top1", c_double),
+    ]
+
+
+class Decision(Structure):
+    """struct cleave_decision."""
+
+    _fields_ = [
+        ("unix_ms", c_int64),
+        ("objective", c_char * 16),
+        ("reason", c_char * 120),
+        ("deadline_ms", c_double),
+        ("jpeg_bytes", c_size_t),
+        ("rtt_ms", c_double),
+        ("ms_per_kb", c_double),
+        ("forecast_count", c_uint),
+        ("forecasts", Forecast * FORECASTS_MAX),
+    ]
+
+
 CALLBACK = CFUNCTYPE(None, c_void_p, c_int, POINTER(Result), POINTER(Error))
 
 # Of each function: what it returns and what it takes.
@@ -142,6 +177,7 @@ FUNCTIONS = {
         c_int,
         [c_void_p, POINTER(Point), c_size_t, POINTER(c_size_t), POINTER(Error)],
     ),
+    "cleave_explain": (c_int, [POINTER(Options), POINTER(Decision), POINTER(Error)]),
     "cleave_probe": (c_int, [c_void_p, c_uint, POINTER(Link), POINTER(Error)]),
     "cleave_version": (c_char_p, []),
 }

@@ -18,6 +18,8 @@ STRUCTURES = {
     "cleave_result": _library.Result,
     "cleave_point": _library.Point,
     "cleave_link": _library.Link,
+    "cleave_forecast": _library.Forecast,
+    "cleave_decision": _library.Decision,
 }
 
 
