@@ -1,7 +1,12 @@
 /* Convolution as matrix products: dense, dilated and in groups. */
 #include "nn/conv.h"
 
+#include <math.h>
+#include <stdbool.h>
 #include <string.h>
+
+/* Half of what most second-level caches hold. */
+enum { CACHED_BYTES = 512 << 10 };
 
 /* Nearly always there is nothing to put. */
 static float *put_zeros(float *to, size_t count)
@@ -85,6 +90,50 @@ static void gather_taps(const struct nn_step *step, const float *in,
     }
 }
 
+/* The same for a chunk of a window that takes all channels. */
+static void gather_chunk(const struct nn_step *step, const float *in,
+                         const struct nn_chunk *chunk, uint32_t first,
+                         uint32_t rows, float *to)
+{
+    const size_t channels = chunk->channel_to - chunk->channel_from;
+    const size_t depth = nn_chunk_depth(chunk);
+
+    in += chunk->channel_from;
+    for (uint32_t tap = chunk->tap_from; tap < chunk->tap_to; tap++) {
+        const int64_t down =
+            (int64_t)(tap / step->kernel[1]) * step->dilation[0] - step->pad[0];
+        const int64_t right =
+            (int64_t)(tap % step->kernel[1]) * step->dilation[1] - step->pad[1];
+        uint32_t oy = first / step->out.width, ox = first % step->out.width;
+        float *at = to;
+
+        for (uint32_t row = 0; row < rows; row++, at += depth) {
+            int64_t y = (int64_t)oy * step->stride[0] + down;
+            int64_t x = (int64_t)ox * step->stride[1] + right;
+
+            if (y < 0 || y >= step->in.height || x < 0 || x >= step->in.width)
+                memset(at, 0, channels * sizeof *at);
+            else
+                memcpy(at,
+                       in + ((size_t)y * step->in.width + (size_t)x) *
+                                step->in.channels,
+                       channels * sizeof *at);
+            if (++ox == step->out.width) {
+                ox = 0;
+                oy++;
+            }
+        }
+        to += channels;
+    }
+}
+
+/* Pixels that lie a multiple of 4 KiB apart fall into one set of most
+ * first-level caches, which has less ways than a tile has rows. */
+static bool collide(const struct nn_step *step)
+{
+    return step->in.channels % 1024 == 0 && step->op == NN_OP_CONV;
+}
+
 /* Floats of one window of one group. */
 static size_t depth_of(const struct nn_step *step)
 {
@@ -94,7 +143,7 @@ static size_t depth_of(const struct nn_step *step)
 
 size_t nn_conv_scratch_floats(const struct nn_step *step, uint32_t mr)
 {
-    size_t row = step->gather ? depth_of(step) : 0;
+    size_t row = step->gather || collide(step) ? depth_of(step) : 0;
 
     if (step->groups > 1)
         row += step->out.channels / step->groups;
@@ -121,21 +170,106 @@ static void run_group_tile(const struct nn_kernels *kernels,
                tile->columns * sizeof *to);
 }
 
-static void run_dense_tile(const struct nn_kernels *kernels,
-                           const struct nn_step *step, const float *in,
-                           const float *with, uint32_t first,
-                           struct nn_tile *tile, float *out, float *scratch)
-{
-    size_t at = (size_t)first * tile->columns;
+/* Everything that the tiles of a dense step have in common. */
+struct dense {
+    const struct nn_kernels *kernels;
+    const struct nn_step *step;
+    const float *in, *with;
+    float *out, *scratch;
+    size_t columns; /* padded to whole panels */
+    uint32_t tiles, taps, chunks;
+};
 
-    if (step->dilation[0] != 1 || step->dilation[1] != 1)
-        gather_taps(step, in, 0, first, tile->rows, scratch);
-    else if (step->gather)
-        gather(step, in, first, tile->rows, scratch);
-    tile->in = step->gather ? scratch : in + (size_t)first * tile->depth;
-    tile->residual = with ? with + at : NULL;
-    tile->out = out + at;
-    kernels->tile(tile);
+/* One chunk of one tile. The first begins with biases and residual, the others
+ * with what has been summed; the last is clamped. */
+static void run_dense_tile(const struct dense *dense, uint32_t index,
+                           uint32_t number)
+{
+    const struct nn_step *step = dense->step;
+    const uint32_t pixels = step->out.height * step->out.width;
+    const struct nn_part all = {0, dense->tiles, NULL};
+    const size_t first = nn_part_from(all, index, pixels);
+    const struct nn_chunk chunk =
+        nn_chunk_at(dense->taps, step->in.channels, dense->chunks, number);
+    const size_t before =
+        (size_t)chunk.tap_from * step->in.channels + chunk.channel_from;
+    const bool last = number + 1 == dense->chunks;
+    const size_t at = first * step->out.channels;
+    struct nn_tile tile = {
+        .rows = (uint32_t)(nn_part_from(all, index + 1, pixels) - first),
+        .depth = nn_chunk_depth(&chunk),
+        .columns = step->out.channels,
+        .panels = step->packed + (before + number) * dense->columns,
+        .residual = number        ? dense->out + at
+                    : dense->with ? dense->with + at
+                                  : NULL,
+        .out = dense->out + at,
+        .lo = last ? step->lo : -INFINITY,
+        .hi = last ? step->hi : INFINITY,
+    };
+
+    if (step->gather && dense->chunks == 1 && step->dilation[0] == 1 &&
+        step->dilation[1] == 1) {
+        gather(step, dense->in, (uint32_t)first, tile.rows, dense->scratch);
+        tile.in = dense->scratch;
+        tile.in_stride = tile.depth;
+    } else if (step->gather || collide(step)) {
+        gather_chunk(step, dense->in, &chunk, (uint32_t)first, tile.rows,
+                     dense->scratch);
+        tile.in = dense->scratch;
+        tile.in_stride = tile.depth;
+    } else {
+        tile.in = dense->in + first * step->in.channels + before;
+        tile.in_stride = step->in.channels;
+    }
+    dense->kernels->tile(&tile);
+}
+
+/* Weights that a second-level cache keeps meet all chunks of a tile in turn;
+ * of larger ones, each chunk meets all tiles before the next is read. */
+static void run_dense(const struct dense *dense, struct nn_span tiles)
+{
+    const size_t weights =
+        depth_of(dense->step) * dense->columns * sizeof(float);
+
+    if (weights <= CACHED_BYTES) {
+        for (size_t i = tiles.from; i < tiles.to; i++)
+            for (uint32_t k = 0; k < dense->chunks; k++)
+                run_dense_tile(dense, (uint32_t)i, k);
+    } else {
+        for (uint32_t k = 0; k < dense->chunks; k++)
+            for (size_t i = tiles.from; i < tiles.to; i++)
+                run_dense_tile(dense, (uint32_t)i, k);
+    }
+}
+
+static void run_groups(const struct nn_kernels *kernels,
+                       const struct nn_step *step, size_t panel_columns,
+                       uint32_t tiles, struct nn_span mine, const float *in,
+                       float *out, float *scratch)
+{
+    const uint32_t pixels = step->out.height * step->out.width;
+    const struct nn_part all = {0, tiles, NULL};
+    struct nn_tile tile = {
+        .depth = (uint32_t)depth_of(step),
+        .in_stride = depth_of(step),
+        .columns = step->out.channels / step->groups,
+        .panels = step->packed,
+        .lo = step->lo,
+        .hi = step->hi,
+    };
+
+    for (uint32_t group = 0; group < step->groups; group++) {
+        for (size_t i = mine.from; i < mine.to; i++) {
+            size_t first = nn_part_from(all, (uint32_t)i, pixels);
+
+            tile.rows =
+                (uint32_t)(nn_part_from(all, (uint32_t)i + 1, pixels) - first);
+            run_group_tile(kernels, step, in, group, (uint32_t)first, &tile,
+                           out, scratch);
+        }
+        tile.panels += panel_columns * ((size_t)tile.depth + 1);
+    }
 }
 
 /* As many pixels at a time as the kernel takes; tiles are evened out, for a
@@ -148,36 +282,24 @@ struct nn_span nn_conv_run(const struct nn_kernels *kernels,
     const uint32_t mr = kernels->mr, half = kernels->nr / 2;
     const uint32_t pixels = step->out.height * step->out.width;
     const uint32_t tiles = (pixels + mr - 1) / mr;
-    struct nn_tile tile = {
-        .depth = (uint32_t)depth_of(step),
-        .columns = step->out.channels / step->groups,
-        .panels = step->packed,
-        .lo = step->lo,
-        .hi = step->hi,
-    };
+    const uint32_t columns = step->out.channels / step->groups;
+    const uint32_t taps = step->kernel[0] * step->kernel[1];
+    const size_t padded = ((size_t)columns + half - 1) / half * half;
     const struct nn_part all = {0, tiles, NULL};
     const struct nn_span mine = nn_part_span(part, tiles);
-    const struct nn_span written = {
-        nn_part_from(all, (uint32_t)mine.from, pixels),
-        nn_part_from(all, (uint32_t)mine.to, pixels)};
-    const size_t panel_floats = (size_t)(tile.columns + half - 1) / half *
-                                half * ((size_t)tile.depth + 1);
 
-    tile.in_stride = tile.depth;
-    for (uint32_t group = 0; group < step->groups; group++) {
-        uint32_t first = (uint32_t)written.from;
+    if (step->groups > 1) {
+        run_groups(kernels, step, padded, tiles, mine, in, out, scratch);
+    } else {
+        const struct dense dense = {
+            kernels, step,
+            in,      with,
+            out,     scratch,
+            padded,  tiles,
+            taps,    nn_chunk_count(taps, step->in.channels, 1)};
 
-        for (size_t i = mine.from; i < mine.to; i++) {
-            tile.rows = pixels / tiles + (i < pixels % tiles);
-            if (step->groups > 1)
-                run_group_tile(kernels, step, in, group, first, &tile, out,
-                               scratch);
-            else
-                run_dense_tile(kernels, step, in, with, first, &tile, out,
-                               scratch);
-            first += tile.rows;
-        }
-        tile.panels += panel_floats;
+        run_dense(&dense, mine);
     }
-    return written;
+    return (struct nn_span){nn_part_from(all, (uint32_t)mine.from, pixels),
+                            nn_part_from(all, (uint32_t)mine.to, pixels)};
 }

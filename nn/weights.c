@@ -8,8 +8,12 @@
 
 #include "api/limits.h"
 #include "nn/half.h"
+#include "nn/threads.h"
 
 enum { ALIGNMENT = 64, FIRST_SLOTS = 64 };
+
+/* 14 rows of so many floats take 28 KiB of a first-level cache. */
+enum { CHUNK_DEPTH = 512 };
 
 struct entry {
     struct nn_node node; /* what was packed; shape and place members unused */
@@ -23,6 +27,42 @@ struct nn_weights {
     size_t used;
     size_t bytes;
 };
+
+uint32_t nn_chunk_count(uint32_t taps, uint32_t channels, uint32_t groups)
+{
+    uint32_t parts = (channels + CHUNK_DEPTH - 1) / CHUNK_DEPTH;
+
+    if (groups > 1)
+        return 1;
+    if (parts > 1)
+        return taps * parts;
+    parts = CHUNK_DEPTH / channels; /* taps in a chunk */
+    return (taps + parts - 1) / parts;
+}
+
+struct nn_chunk nn_chunk_at(uint32_t taps, uint32_t channels, uint32_t count,
+                            uint32_t index)
+{
+    struct nn_chunk chunk = {0, taps, 0, channels};
+    uint32_t parts = count / taps;
+
+    if (parts > 1) {
+        const struct nn_part part = {0, parts, NULL};
+
+        chunk.tap_from = index / parts;
+        chunk.tap_to = chunk.tap_from + 1;
+        chunk.channel_from =
+            (uint32_t)nn_part_from(part, index % parts, channels);
+        chunk.channel_to =
+            (uint32_t)nn_part_from(part, index % parts + 1, channels);
+    } else {
+        const struct nn_part part = {0, count, NULL};
+
+        chunk.tap_from = (uint32_t)nn_part_from(part, index, taps);
+        chunk.tap_to = (uint32_t)nn_part_from(part, index + 1, taps);
+    }
+    return chunk;
+}
 
 static bool is_depthwise(enum nn_op op)
 {
@@ -140,17 +180,24 @@ static float element_or(const struct nn_tensor *tensor, size_t n, float other)
     return tensor ? element(tensor, n) : other;
 }
 
-/* One group's panels, of `columns` output channels that begin with the
- * `first` in range; returns where they end. */
+static uint32_t taps_of(const struct nn_node *node)
+{
+    return node->op == NN_OP_CONV
+               ? node->weight->dims[1] * node->weight->dims[2]
+               : 1;
+}
+
+/* The panels of one group or chunk, of `columns` output channels that begin
+ * with the `first` in range; returns where they end. */
 static float *pack_group(const struct nn_weights *weights,
-                         const struct nn_node *node, uint32_t first,
+                         const struct nn_node *node,
+                         const struct nn_chunk *chunk, uint32_t first,
                          uint32_t columns, float *to)
 {
     const struct nn_tensor *weight = node->weight;
     const uint32_t nr = weights->kernels->nr;
-    uint32_t channels = node->inch.to - node->inch.from;
-    size_t taps =
-        node->op == NN_OP_CONV ? (size_t)weight->dims[1] * weight->dims[2] : 1;
+    const bool is_first = chunk->tap_from == 0 && chunk->channel_from == 0;
+    size_t taps = taps_of(node);
     size_t all_channels = weight->dims[weight->rank - 1];
 
     for (uint32_t column = 0; column < columns;) {
@@ -164,17 +211,19 @@ static float *pack_group(const struct nn_weights *weights,
             float scale = element_or(node->scale, first + column + n, 1.0f);
             float *at = to + n;
 
-            *at = element_or(node->bias, first + column + n, 0.0f);
-            for (size_t tap = 0; tap < taps; tap++) {
+            if (is_first)
+                *at = element_or(node->bias, first + column + n, 0.0f);
+            for (size_t tap = chunk->tap_from; tap < chunk->tap_to; tap++) {
                 size_t from = (row + tap) * all_channels + node->inch.from;
 
-                for (uint32_t c = 0; c < channels; c++) {
+                for (uint32_t c = chunk->channel_from; c < chunk->channel_to;
+                     c++) {
                     at += width;
                     *at = element(weight, from + c) * scale;
                 }
             }
         }
-        to += (taps * channels + 1) * width;
+        to += ((size_t)nn_chunk_depth(chunk) + 1) * width;
         column += width;
     }
     return to;
@@ -185,9 +234,16 @@ static void pack_panels(const struct nn_weights *weights,
 {
     uint32_t groups = groups_of(node);
     uint32_t columns = (node->out.to - node->out.from) / groups;
+    uint32_t channels = node->inch.to - node->inch.from, taps = taps_of(node);
+    uint32_t chunks = nn_chunk_count(taps, channels, groups);
 
     for (uint32_t group = 0; group < groups; group++)
-        to = pack_group(weights, node, group * columns, columns, to);
+        for (uint32_t i = 0; i < chunks; i++) {
+            struct nn_chunk chunk = nn_chunk_at(taps, channels, chunks, i);
+
+            to =
+                pack_group(weights, node, &chunk, group * columns, columns, to);
+        }
 }
 
 static void pack_blocks(const struct nn_weights *weights,
@@ -219,7 +275,7 @@ static size_t packed_floats(const struct nn_weights *weights,
 {
     const uint32_t *dims = node->weight ? node->weight->dims : NULL;
     uint64_t columns = node->out.to - node->out.from;
-    uint64_t depth = 1;
+    uint64_t depth = 1, chunks = 1;
 
     if (is_depthwise(node->op)) {
         uint32_t lanes = weights->kernels->lanes;
@@ -234,10 +290,14 @@ static size_t packed_floats(const struct nn_weights *weights,
         if (node->op == NN_OP_CONV) /* sides are below 2^17, so this fits */
             depth *= dims[1] * (uint64_t)dims[2];
         columns = (columns / groups + half - 1) / half * half * groups;
+        if (depth > API_LIMIT_PACKED_BYTES) /* taps may not fit 32 bits */
+            return 0;
+        chunks = nn_chunk_count(taps_of(node), node->inch.to - node->inch.from,
+                                groups);
     }
-    if (depth + 1 > API_LIMIT_PACKED_BYTES / sizeof(float) / columns)
+    if (depth + chunks > API_LIMIT_PACKED_BYTES / sizeof(float) / columns)
         return 0;
-    return (size_t)(columns * (depth + 1));
+    return (size_t)(columns * (depth + chunks));
 }
 
 enum api_status nn_weights_pack(struct nn_weights *weights,

@@ -3,10 +3,33 @@
 #define CLEAVE_NN_WEIGHTS_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 #include "api/status.h"
 #include "nn/bundle.h"
 #include "nn/kernels.h"
+
+/* A dense product is taken in chunks of its depth, so that a tile's inputs stay
+ * in the first-level cache while it meets all columns, and a chunk's weights in
+ * the second while they meet all tiles. A chunk is some whole taps or, of taps
+ * with many channels, a part of one. */
+struct nn_chunk {
+    uint32_t tap_from, tap_to, channel_from, channel_to;
+};
+
+/* Chunks of a window of `taps` taps with `channels` channels each; 1 for
+ * convolutions in groups, whose taps have few. */
+uint32_t nn_chunk_count(uint32_t taps, uint32_t channels, uint32_t groups);
+
+/* Chunk `index` of `count`. */
+struct nn_chunk nn_chunk_at(uint32_t taps, uint32_t channels, uint32_t count,
+                            uint32_t index);
+
+static inline uint32_t nn_chunk_depth(const struct nn_chunk *chunk)
+{
+    return (chunk->tap_to - chunk->tap_from) *
+           (chunk->channel_to - chunk->channel_from);
+}
 
 /* All packed weights of one model, for one kernel set. Not thread-safe while
  * packing; what it has packed is immutable. */
@@ -24,8 +47,10 @@ void nn_weights_close(struct nn_weights **weights);
  * the same scale and bias get the same memory, whatever graph they are in.
  *
  * conv, linear: the layout of struct nn_tile, with k counting ky, kx, input
- * channel, the last fastest; one such for each group. dwconv, affine: the
- * layout of struct nn_dwconv; an affine is a depthwise convolution of one tap.
+ * channel, the last fastest; one such for each group, or for each chunk, of
+ * which the first has the biases and the others zeros in their place. dwconv,
+ * affine: the layout of struct nn_dwconv; an affine is a depthwise convolution
+ * of one tap.
  *
  * The node's tensors must have the shapes that docs/WIRE.md demands and its
  * ranges must lie within them (nn/plan.c checks). API_BAD_BUNDLE when the

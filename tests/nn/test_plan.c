@@ -183,6 +183,94 @@ START_TEST(conv_of_every_window)
 }
 END_TEST
 
+/* Products so deep that they are taken in chunks: whole taps, parts of taps,
+ * channels whose pixels lie 4 KiB apart; with a residual and a clamp, which
+ * must be applied once. */
+static const struct conv_shape deep[] = {
+    {3, 5, 1100, 1, 1, 1, 1, 0, 0, 0, 0}, {3, 5, 1024, 1, 1, 1, 1, 0, 0, 0, 0},
+    {1, 1, 2048, 1, 1, 1, 1, 0, 0, 0, 0}, {4, 4, 600, 3, 3, 1, 1, 1, 1, 1, 1},
+    {5, 4, 200, 3, 3, 2, 1, 1, 1, 1, 1},  {6, 5, 130, 5, 3, 1, 2, 2, 2, 1, 1},
+};
+
+enum { DEEP = sizeof deep / sizeof deep[0], DEEP_OUT = 37 };
+
+struct deep_visit {
+    const float *in, *weight; /* weight of this output: [tap][channel] */
+    uint32_t channels;
+    struct sum sum;
+};
+
+static void visit_deep_tap(void *with, size_t pixel, uint32_t tap)
+{
+    struct deep_visit *visit = with;
+
+    for (uint32_t c = 0; c < visit->channels; c++)
+        sum_add(&visit->sum,
+                (double)visit->in[pixel + c] *
+                    (double)visit->weight[tap * visit->channels + c]);
+}
+
+START_TEST(deep_convs_sum_all_chunks)
+{
+    const struct conv_shape *s = &deep[_i];
+    uint32_t out_height = conv_out(s->height, s->kernel_y, s->stride_y,
+                                   s->pad_top + s->pad_bottom);
+    uint32_t out_width = conv_out(s->width, s->kernel_x, s->stride_x,
+                                  s->pad_left + s->pad_right);
+    size_t window = (size_t)s->kernel_y * s->kernel_x * s->channels;
+    size_t in_floats = (size_t)s->height * s->width * s->channels;
+    size_t out_floats = (size_t)out_height * out_width * DEEP_OUT;
+    float *value = get(DEEP_OUT * window * sizeof(float));
+    float *in = get(in_floats * sizeof(float));
+    float *out = get(out_floats * sizeof(float)), biases[DEEP_OUT];
+    const struct nn_tensor weight = tensor_of(
+        NN_F32, value, 4, DEEP_OUT, s->kernel_y, s->kernel_x, s->channels);
+    const struct nn_tensor bias =
+        tensor_of(NN_F32, biases, 1, DEEP_OUT, 1, 1, 1);
+    struct nn_node nodes[3] = {
+        {.op = NN_OP_CONV,
+         .in_count = 1,
+         .weight = &weight,
+         .bias = &bias,
+         .out = {0, DEEP_OUT},
+         .inch = {0, s->channels},
+         .stride = {(uint8_t)s->stride_y, (uint8_t)s->stride_x},
+         .dilation = {1, 1},
+         .groups = 1,
+         .pad = {(uint8_t)s->pad_top, (uint8_t)s->pad_bottom,
+                 (uint8_t)s->pad_left, (uint8_t)s->pad_right}},
+        {0},
+        {.op = NN_OP_ADD, .act = NN_ACT_RELU, .in_count = 2, .in = {1, 2}}};
+    const struct nn_graph graph = {
+        "g", {s->height, s->width, s->channels}, 3, nodes};
+    struct nn_weights *packed = NULL;
+
+    nodes[1] = nodes[0]; /* fused with the addition to the first's result */
+    ck_assert_int_eq(nn_weights_open(level, &packed), API_OK);
+    fill(value, DEEP_OUT * window, FILL_NORMAL, 5);
+    fill(biases, DEEP_OUT, FILL_NORMAL, 7);
+    fill(in, in_floats, FILL_NORMAL, 8);
+    run(&graph, packed, in, out);
+    for (size_t at = 0; at < out_floats; at++) {
+        uint32_t pixel = (uint32_t)(at / DEEP_OUT),
+                 c = (uint32_t)(at % DEEP_OUT);
+        struct deep_visit visit = {
+            in, value + c * window, s->channels, {0, 0, 0}};
+
+        for (int twice = 0; twice < 2; twice++) {
+            sum_add(&visit.sum, (double)biases[c]);
+            each_tap(s, pixel / out_width, pixel % out_width, visit_deep_tap,
+                     &visit);
+        }
+        sum_check(&visit.sum, 0.0f, INFINITY, out[at], "deep conv", at);
+    }
+    nn_weights_close(&packed);
+    free(out);
+    free(in);
+    free(value);
+}
+END_TEST
+
 START_TEST(halves_are_exact)
 {
     ck_assert_float_eq(nn_half_to_float(0x0000), 0.0f);
@@ -476,6 +564,7 @@ Suite *make_suite(void)
     level = reference_level();
     tcase_set_timeout(cases, 0);
     tcase_add_loop_test(cases, conv_of_every_window, 0, WINDOWS);
+    tcase_add_loop_test(cases, deep_convs_sum_all_chunks, 0, DEEP);
     tcase_add_test(cases, halves_are_exact);
     tcase_add_test(cases, random_graphs_run_as_their_nodes_do);
     tcase_add_test(cases, a_chain_reuses_its_memory);
