@@ -6,7 +6,7 @@
 #include "nn/bundle.h"
 #include "nn/cpu.h"
 #include "nn/plan.h"
-#include "timing.h"
+#include "bench/timing.h"
 
 struct run {
     const struct nn_plan *plan;

@@ -7,7 +7,7 @@
 #include <immintrin.h>
 #endif
 
-#include "timing.h"
+#include "bench/timing.h"
 
 enum { CHAINS = 24, ROUNDS = 5000000, THREADS_MAX = 256 };
 

@@ -1,5 +1,5 @@
 /* Medians of repeated calls. */
-#include "timing.h"
+#include "bench/timing.h"
 
 #include <stdlib.h>
 #include <string.h>
