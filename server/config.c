@@ -48,7 +48,10 @@ static const struct option options[] = {
     {"model-control", NUMBER_MEMBER(model_control, 0, 1), "0", "0|1",
      "whether POST /v2/repository may load and unload models"},
     {"workers", NUMBER_MEMBER(workers, 1, 1024), NULL, "N",
-     "inference threads"},
+     "requests that are computed at once"},
+    {"threads-per-request",
+     NUMBER_MEMBER(threads_per_request, 1, API_LIMIT_THREADS), "1", "N",
+     "threads that share the computing of one"},
     {"queue", NUMBER_MEMBER(queue, 1, 65536), "64", "N",
      "requests that may wait for a worker"},
     {"client-queue", NUMBER_MEMBER(client_queue, 0, 65536), "0", "N",
@@ -195,11 +198,18 @@ static enum api_status read_defaults(struct reading *reading,
             return status;
     }
     default_model(reading->config.model, sizeof reading->config.model);
-    long cpus = sysconf(_SC_NPROCESSORS_ONLN);
-    reading->config.workers = cpus < 1      ? 1
-                              : cpus > 1024 ? 1024
-                                            : (unsigned)cpus;
     return API_OK;
+}
+
+/* Unless told, workers and their threads together are as many as the CPUs. */
+static void default_workers(struct srv_config *config)
+{
+    long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+    long workers = cpus / (long)config->threads_per_request;
+    if (config->workers == 0)
+        config->workers = workers < 1      ? 1
+                          : workers > 1024 ? 1024
+                                           : (unsigned)workers;
 }
 
 static enum api_status set_from_file(void *context, const char *name,
@@ -373,6 +383,7 @@ enum api_status srv_config_read(int argc, char **argv, char **environment,
     if (status == API_OK &&
         !reading.config.tls_cert[0] != !reading.config.tls_key[0])
         status = api_fail(&why, API_USAGE, "tls_cert and tls_key go together");
+    default_workers(&reading.config);
 out:
     if (status != API_OK)
         return api_fail(error, status, "%.80s: %s", source, why.text);
@@ -398,7 +409,7 @@ void srv_config_help(FILE *out)
         if (!option->value)
             fprintf(out, " (default: %s)",
                     strcmp(option->name, "workers") == 0
-                        ? "one for each CPU"
+                        ? "as many as the CPUs have room for"
                         : "the bundle that came with Cleave");
         else if (option->value[0] != '\0')
             fprintf(out, " (default: %s)", option->value);

@@ -21,6 +21,7 @@ struct srv_config {
     char user[64];        /* to become once all is open; "" for none */
     char port_file[1024]; /* gets the port's number; "" for none */
     unsigned workers;
+    unsigned threads_per_request;
     unsigned queue;
     unsigned client_queue; /* of one client; 0: as many as `queue` */
     unsigned light_queue;

@@ -63,6 +63,7 @@ static void log_listening(const struct srv_app *app, unsigned port)
     srv_log_number(&line, "models", (int64_t)count);
     srv_log_text(&line, "isa", nn_cpu_name());
     srv_log_number(&line, "workers", config->workers);
+    srv_log_number(&line, "threads_per_request", config->threads_per_request);
     srv_log_end(&line);
     while (count > 0)
         srv_model_release(&models[--count]);
@@ -155,8 +156,9 @@ static enum api_status open_models(const struct srv_config *config,
         .model = config->model,
         .folder = config->models,
         .default_model = config->default_model,
-        .workspaces = config->workers,
-        .metrics = app->metrics,
+        .each = {.workspaces = config->workers,
+                 .threads_per_request = config->threads_per_request,
+                 .metrics = app->metrics},
     };
     return srv_registry_open(&options, &app->registry, error);
 }

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "api/frame.h"
+#include "server/selftest.h"
 #include "server/process.h"
 
 static void describe(struct srv_model *model)
@@ -34,10 +35,11 @@ static void describe(struct srv_model *model)
 }
 
 /* Takes malloc'ed `bytes`; NULL means that memory ran out. The tag holds the
- * fingerprint for a reader of logs, and a checksum because numbers and labels
- * can change under the same fingerprint. */
+ * fingerprint, which stands for the weights, and a checksum of the first
+ * `checked` bytes because numbers and labels can change under it. */
 static enum api_status fill(struct srv_document *document, uint64_t fingerprint,
-                            char *bytes, size_t count, struct api_error *error)
+                            char *bytes, size_t count, size_t checked,
+                            struct api_error *error)
 {
     if (!bytes)
         return api_fail(error, API_NO_MEMORY, "no memory for documents");
@@ -45,7 +47,7 @@ static enum api_status fill(struct srv_document *document, uint64_t fingerprint,
     document->count = count;
     snprintf(document->etag, sizeof document->etag,
              "\"%016" PRIx64 "-%zx-%08" PRIx32 "\"", fingerprint, count,
-             api_crc32c(0, bytes, count));
+             api_crc32c(0, bytes, checked));
     return API_OK;
 }
 
@@ -53,7 +55,8 @@ static enum api_status fill_text(struct srv_document *document,
                                  uint64_t fingerprint, char *text,
                                  struct api_error *error)
 {
-    return fill(document, fingerprint, text, text ? strlen(text) : 0, error);
+    size_t count = text ? strlen(text) : 0;
+    return fill(document, fingerprint, text, count, count, error);
 }
 
 static enum api_status export_labels(struct srv_model *model,
@@ -70,6 +73,15 @@ static enum api_status export_labels(struct srv_model *model,
     return fill_text(&model->labels, model->info.fingerprint, text, error);
 }
 
+/* A bundle begins with the length of its header, 8 bytes, then the header. */
+static size_t head_checked_bytes(const uint8_t *bundle)
+{
+    size_t length = 0;
+    for (int i = 7; i >= 0; i--)
+        length = length << 8 | bundle[i];
+    return 8 + length;
+}
+
 /* A bundle without a device's part is served all the same. */
 static enum api_status export_head(struct srv_model *model, bool include_local,
                                    struct srv_document *document,
@@ -83,7 +95,8 @@ static enum api_status export_head(struct srv_model *model, bool include_local,
         return API_OK;
     if (status != API_OK)
         return status;
-    return fill(document, model->info.fingerprint, (char *)bytes, count, error);
+    return fill(document, model->info.fingerprint, (char *)bytes, count,
+                head_checked_bytes(bytes), error);
 }
 
 static enum api_status export_all(struct srv_model *model,
@@ -101,19 +114,27 @@ static enum api_status export_all(struct srv_model *model,
     return status;
 }
 
-/* The whole self-test once; the other workspaces are only warmed. */
-static enum api_status open_workspaces(struct srv_model *model, unsigned count,
-                                       struct api_error *error)
+static enum api_status open_workspaces(
+    struct srv_model *model, const struct srv_model_options *options,
+    struct api_error *error)
 {
+    struct srv_workspace **opened =
+        calloc(options->workspaces, sizeof(struct srv_workspace *));
     enum api_status status = API_OK;
-    for (unsigned i = 0; i < count && status == API_OK; i++) {
-        struct srv_workspace *workspace;
-        status = srv_workspace_open(model, &workspace, error);
-        if (status != API_OK)
-            break;
-        status = srv_workspace_test(workspace, model, i == 0, error);
-        srv_model_give_back(model, workspace);
+    unsigned count = 0;
+    if (!opened)
+        return api_fail(error, API_NO_MEMORY, "no memory for workspaces");
+    while (status == API_OK && count < options->workspaces) {
+        status = srv_workspace_open(model, options->threads_per_request,
+                                    &opened[count], error);
+        if (status == API_OK)
+            count++;
     }
+    if (status == API_OK)
+        status = srv_selftest(model, opened, count, error);
+    while (count > 0)
+        srv_model_give_back(model, opened[--count]);
+    free(opened);
     return status;
 }
 
@@ -135,7 +156,7 @@ static enum api_status open_series(struct srv_model *model,
 }
 
 enum api_status srv_model_open(const struct srv_bundle_file *file,
-                               unsigned workspaces, struct srv_metrics *metrics,
+                               const struct srv_model_options *options,
                                struct srv_model **model,
                                struct api_error *error)
 {
@@ -153,9 +174,9 @@ enum api_status srv_model_open(const struct srv_bundle_file *file,
         status = export_all(made, error);
     }
     if (status == API_OK)
-        status = open_workspaces(made, workspaces, error);
+        status = open_workspaces(made, options, error);
     if (status == API_OK)
-        status = open_series(made, metrics, error);
+        status = open_series(made, options->metrics, error);
     if (status == API_OK)
         *model = made;
     else

@@ -37,11 +37,17 @@ struct srv_model {
     struct srv_workspace *idle; /* those that no thread has borrowed */
 };
 
-/* Reads and validates the bundle in `file`, runs its self-test and warms
- * `workspaces` workspaces (at least 1: one for each thread that will borrow).
- * The caller has the first lease. */
+/* What every model gets. */
+struct srv_model_options {
+    unsigned workspaces; /* at least 1: one for each thread that will borrow */
+    unsigned threads_per_request; /* that share the computing of one */
+    struct srv_metrics *metrics;
+};
+
+/* Reads and validates the bundle in `file`, opens its workspaces and runs its
+ * self-test. The caller has the first lease. */
 enum api_status srv_model_open(const struct srv_bundle_file *file,
-                               unsigned workspaces, struct srv_metrics *metrics,
+                               const struct srv_model_options *options,
                                struct srv_model **model,
                                struct api_error *error);
 

@@ -86,11 +86,10 @@ static void load(struct srv_registry *registry, struct entry *entry)
     struct srv_model *model = NULL;
     struct api_error why = {API_OK, ""};
     enum api_status status =
-        srv_model_open(&entry->file, registry->options.workspaces,
-                       registry->options.metrics, &model, &why);
+        srv_model_open(&entry->file, &registry->options.each, &model, &why);
     if (status == API_OK)
         status = check_names(registry, entry, model, &why);
-    srv_metrics_load(registry->options.metrics, status == API_OK);
+    srv_metrics_load(registry->options.each.metrics, status == API_OK);
     if (status == API_OK) {
         publish(registry, entry, model, "");
         log_entry(entry, SRV_INFO, "model_loaded", begun_us);

@@ -22,8 +22,7 @@ struct srv_registry_options {
     const char *model;         /* path of one bundle, or */
     const char *folder;        /* "" or DIR/<model>/<version>/… */
     const char *default_model; /* name, or "" for the first one */
-    unsigned workspaces;       /* of each model: one for each worker */
-    struct srv_metrics *metrics;
+    struct srv_model_options each;
 };
 
 /* Loads what is there; `options` are borrowed. Fails if that leaves no model

@@ -46,6 +46,7 @@ START_TEST(defaults_are_the_documented_ones)
     ck_assert_uint_eq(config.queue, 64);
     ck_assert_uint_eq(config.http_threads, 2);
     ck_assert_uint_ge(config.workers, 1);
+    ck_assert_uint_eq(config.threads_per_request, 1);
     ck_assert_uint_eq(config.max_body_bytes, 16 << 20);
     ck_assert_uint_eq(config.deadline_ms, 10000);
     ck_assert_uint_eq(config.drain_ms, 10000);
@@ -53,6 +54,26 @@ START_TEST(defaults_are_the_documented_ones)
     ck_assert_uint_eq(config.console, 1);
     ck_assert_str_eq(config.port_file, "");
     ck_assert_ptr_nonnull(strstr(config.model, "default.safetensors"));
+}
+END_TEST
+
+START_TEST(workers_leave_room_for_their_threads)
+{
+    struct srv_config config;
+    enum srv_action action;
+    ck_assert_int_eq(
+        read_config((const char *const[]){"--threads-per-request", "64", NULL},
+                    no_environment, &config, &action, NULL),
+        API_OK);
+    ck_assert_uint_eq(config.threads_per_request, 64);
+    long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+    ck_assert_int_eq(config.workers, cpus < 64 ? 1 : cpus / 64);
+    ck_assert_int_eq(
+        read_config((const char *const[]){"--threads-per-request", "2",
+                                          "--workers", "7", NULL},
+                    no_environment, &config, &action, NULL),
+        API_OK);
+    ck_assert_uint_eq(config.workers, 7);
 }
 END_TEST
 
@@ -232,6 +253,7 @@ Suite *make_suite(void)
 {
     TCase *cases = tcase_create("config");
     tcase_add_test(cases, defaults_are_the_documented_ones);
+    tcase_add_test(cases, workers_leave_room_for_their_threads);
     tcase_add_test(cases, flag_beats_environment_beats_file);
     tcase_add_test(cases, listen_takes_hosts_and_ports);
     tcase_add_test(cases, misuse_is_refused_with_its_source);

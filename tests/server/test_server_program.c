@@ -116,6 +116,8 @@ START_TEST(other_thread_counts_work)
     struct running_server server;
     server_start(&server, (const char *const[]){"--http-threads", counts[_i],
                                                 "--workers", counts[_i],
+                                                "--threads-per-request",
+                                                counts[_i],
                                                 "--connections", "16", NULL});
     size_t bytes;
     char *photo = file_read(PHOTO, &bytes);

@@ -7,6 +7,7 @@
 #include "repository.h"
 #include "server/folder.h"
 #include "server/registry.h"
+#include "server/selftest.h"
 #include "tests/run_suite.h"
 
 static struct repository repository;
@@ -33,8 +34,9 @@ static enum api_status open_registry(const char *default_model,
         .model = "",
         .folder = repository.folder,
         .default_model = default_model,
-        .workspaces = 2,
-        .metrics = metrics,
+        .each = {.workspaces = 2,
+                 .threads_per_request = 1,
+                 .metrics = metrics},
     };
     return srv_registry_open(&options, &registry, error);
 }
@@ -149,7 +151,7 @@ START_TEST(a_lease_outlives_the_swap)
     ck_assert_uint_eq(leased->info.fingerprint & 15, 1);
     struct srv_workspace *workspace = srv_model_borrow(leased);
     struct api_error error = {API_OK, ""};
-    ck_assert_int_eq(srv_workspace_test(workspace, leased, true, &error),
+    ck_assert_int_eq(srv_selftest(leased, &workspace, 1, &error),
                      API_OK);
     srv_model_give_back(leased, workspace);
     ck_assert_uint_eq(atomic_load(&leased->leases), 1);
