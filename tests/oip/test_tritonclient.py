@@ -148,7 +148,7 @@ def test_refusals_say_why(client: triton.InferenceServerClient) -> None:
         ("tiny", triton.InferInput("jpeg", [1], "INT64"), "datatype"),
     ]
     for model, tensor, reason in cases:
-        with pytest.raises(InferenceServerException, match=".") as caught:
+        with pytest.raises(InferenceServerException) as caught:
             client.infer(model, [tensor])
         assert reason in caught.value.message()
     wrong = triton.InferInput("picture", [4], "UINT8")
