@@ -10,7 +10,7 @@
 #include "api/status.h"
 #include "nn/nn.h"
 
-enum nn_dtype { NN_F32, NN_F16, NN_I32, NN_I8, NN_U8 };
+enum nn_dtype { NN_F32, NN_F16, NN_BF16, NN_I32, NN_I8, NN_U8 };
 
 /* A tensor in the mapped file. Rows are last-index-fastest. `data` may lie at
  * any alignment: read it with memcpy. */

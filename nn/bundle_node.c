@@ -155,9 +155,8 @@ static enum api_status read_weight(const struct place *at,
         return refuse(at, "weight is no tensor of this file");
     if (weight->rank != rank)
         return refuse(at, "weight of the wrong rank");
-    if (weight->dtype != NN_F16 && weight->dtype != NN_F32 &&
-        weight->dtype != NN_I8)
-        return refuse(at, "weight is neither F16, F32 nor I8");
+    if (weight->dtype == NN_I32 || weight->dtype == NN_U8)
+        return refuse(at, "weight is neither F16, BF16, F32 nor I8");
     node->weight = weight;
     if (node->op == NN_OP_DWCONV) {
         if (!read_range(nn_json_member(json, "channels"), weight->dims[2],

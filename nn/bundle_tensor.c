@@ -12,8 +12,8 @@ static const struct {
     enum nn_dtype dtype;
     uint8_t bytes;
 } dtypes[] = {
-    {"F32", NN_F32, 4}, {"F16", NN_F16, 2}, {"I32", NN_I32, 4},
-    {"I8", NN_I8, 1},   {"U8", NN_U8, 1},
+    {"F32", NN_F32, 4}, {"F16", NN_F16, 2}, {"BF16", NN_BF16, 2},
+    {"I32", NN_I32, 4}, {"I8", NN_I8, 1},   {"U8", NN_U8, 1},
 };
 
 static int by_name(const void *a, const void *b)

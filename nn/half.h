@@ -1,4 +1,4 @@
-/* IEEE 754 binary16 to binary32, in portable C. */
+/* IEEE 754 binary16 and bfloat16 to binary32, in portable C. */
 #ifndef CLEAVE_NN_HALF_H
 #define CLEAVE_NN_HALF_H
 
@@ -20,6 +20,16 @@ static inline float nn_half_to_float(uint16_t half)
     }
     exponent = exponent == 31 ? 255 : exponent + 112; /* bias 15 to 127 */
     bits = sign | exponent << 23 | fraction << 13;
+    memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
+/* bfloat16 is the upper half of a binary32. */
+static inline float nn_bfloat_to_float(uint16_t half)
+{
+    uint32_t bits = (uint32_t)half << 16;
+    float value;
+
     memcpy(&value, &bits, sizeof value);
     return value;
 }

@@ -165,6 +165,9 @@ static float element(const struct nn_tensor *tensor, size_t index)
     case NN_F16:
         memcpy(&half, tensor->data + index * sizeof half, sizeof half);
         return nn_half_to_float(half);
+    case NN_BF16:
+        memcpy(&half, tensor->data + index * sizeof half, sizeof half);
+        return nn_bfloat_to_float(half);
     case NN_I8:
         return (float)(int8_t)tensor->data[index];
     default:

@@ -105,6 +105,14 @@ static void random_weights(enum nn_dtype dtype, size_t count, uint8_t *bytes,
             half = (uint16_t)(half & 0x3fffu) | (i % 2 ? 0x8000u : 0u);
             value[i] = nn_half_to_float(half);
             memcpy(bytes + 2 * i, &half, 2);
+        } else if (dtype == NN_BF16) {
+            uint32_t bits;
+
+            memcpy(&bits, &value[i], 4);
+            half = (uint16_t)(bits >> 16);
+            bits &= 0xffff0000u;
+            memcpy(&value[i], &bits, 4);
+            memcpy(bytes + 2 * i, &half, 2);
         } else if (dtype == NN_I8) {
             value[i] = small;
             memcpy(bytes + i, &small, 1);
@@ -116,9 +124,9 @@ static void random_weights(enum nn_dtype dtype, size_t count, uint8_t *bytes,
 
 START_TEST(conv_of_every_window)
 {
-    static const enum nn_dtype dtypes[] = {NN_F32, NN_F16, NN_I8};
+    static const enum nn_dtype dtypes[] = {NN_F32, NN_F16, NN_I8, NN_BF16};
     const struct conv_shape *s = &windows[_i];
-    const enum nn_dtype dtype = dtypes[_i % 3];
+    const enum nn_dtype dtype = dtypes[_i % 4];
     const uint32_t channels = OUT_TO - OUT_FROM;
     uint32_t out_height = conv_out(s->height, s->kernel_y, s->stride_y,
                                    s->pad_top + s->pad_bottom);
