@@ -27,7 +27,7 @@ enum nn_op {
     NN_OP_CONV, NN_OP_DWCONV, NN_OP_LINEAR, NN_OP_ADD, NN_OP_MUL, NN_OP_ACT,
     NN_OP_AFFINE, NN_OP_AVGPOOL, NN_OP_MAXPOOL, NN_OP_GLOBAL_AVGPOOL,
     NN_OP_SOFTMAX, NN_OP_LAYER_NORM, NN_OP_CONCAT, NN_OP_RESIZE,
-    NN_OP_DEPTH_TO_SPACE
+    NN_OP_DEPTH_TO_SPACE, NN_OP_QUANTIZE, NN_OP_DEQUANTIZE
 };
 
 /* The first four clamp; the others are curves (nn/activate.h). */
@@ -47,6 +47,13 @@ enum nn_depth_order { NN_DCR, NN_CRD };
 
 struct nn_range { uint32_t from, to; };  /* half-open */
 
+/* The type of a U8 value, whose byte q stands for scale * (q - zero); a scale
+ * of 0 means F32. */
+struct nn_quant {
+    float scale;                       /* 0, or 1e-30 to 1e30 */
+    uint8_t zero;
+};
+
 /* One node; docs/WIRE.md says which members each op has. The parser
  * guarantees: inputs are earlier values; tensors have the rank and dtype that
  * the op wants; ranges are non-empty and within the weight; scale and bias
@@ -55,7 +62,7 @@ struct nn_range { uint32_t from, to; };  /* half-open */
  * 1 or more; limits are in order. `out` and `inch` are always filled in: both
  * are `channels` of a dwconv, the whole weight of a linear, 0..0 of what has no
  * weight. What an op does not have is 0 or as the format's default. Agreement
- * of shapes between nodes is the planner's. */
+ * of shapes and types between nodes is the planner's. */
 struct nn_node {
     enum nn_op op;
     enum nn_act act;
@@ -75,6 +82,7 @@ struct nn_node {
     enum nn_coordinates coordinates;   /* resize */
     uint8_t block;                     /* depth_to_space: 1 to 255 */
     enum nn_depth_order order;         /* depth_to_space */
+    struct nn_quant quant;             /* of its result */
 };
 
 struct nn_graph {

@@ -28,14 +28,15 @@ enum member {
     M_FILTER = 1 << 18,
     M_COORDINATES = 1 << 19,
     M_BLOCK = 1 << 20,
-    M_ORDER = 1 << 21
+    M_ORDER = 1 << 21,
+    M_QUANT = 1 << 22
 };
 
 static const char *const member_names[] = {
     "op",     "in",          "weight",   "scale",  "bias",    "out",
     "inch",   "channels",    "stride",   "pad",    "kernel",  "act",
     "limits", "slope",       "dilation", "groups", "epsilon", "size",
-    "filter", "coordinates", "block",    "order",
+    "filter", "coordinates", "block",    "order",  "quant",
 };
 
 enum {
@@ -52,21 +53,25 @@ static const struct {
     unsigned members;    /* besides op and in */
 } ops[] = {
     {"conv", NN_OP_CONV, 1, 4,
-     M_WEIGHT | M_OUT | M_INCH | M_WINDOW | M_LAYER | M_DILATION | M_GROUPS},
-    {"dwconv", NN_OP_DWCONV, 1, 3, M_WEIGHT | M_CHANNELS | M_WINDOW | M_LAYER},
-    {"linear", NN_OP_LINEAR, 1, 2, M_WEIGHT | M_LAYER},
-    {"add", NN_OP_ADD, 2, 0, M_ACTS},
+     M_WEIGHT | M_OUT | M_INCH | M_WINDOW | M_LAYER | M_DILATION | M_GROUPS |
+         M_QUANT},
+    {"dwconv", NN_OP_DWCONV, 1, 3,
+     M_WEIGHT | M_CHANNELS | M_WINDOW | M_LAYER | M_QUANT},
+    {"linear", NN_OP_LINEAR, 1, 2, M_WEIGHT | M_LAYER | M_QUANT},
+    {"add", NN_OP_ADD, 2, 0, M_ACTS | M_QUANT},
     {"mul", NN_OP_MUL, 2, 0, M_ACTS},
     {"act", NN_OP_ACT, 1, 0, M_ACTS},
     {"affine", NN_OP_AFFINE, 1, 0, M_LAYER},
-    {"avgpool", NN_OP_AVGPOOL, 1, 0, M_KERNEL | M_WINDOW},
+    {"avgpool", NN_OP_AVGPOOL, 1, 0, M_KERNEL | M_WINDOW | M_QUANT},
     {"maxpool", NN_OP_MAXPOOL, 1, 0, M_KERNEL | M_WINDOW},
-    {"global_avgpool", NN_OP_GLOBAL_AVGPOOL, 1, 0, 0},
+    {"global_avgpool", NN_OP_GLOBAL_AVGPOOL, 1, 0, M_QUANT},
     {"softmax", NN_OP_SOFTMAX, 1, 0, 0},
     {"layer_norm", NN_OP_LAYER_NORM, 1, 0, M_EPSILON},
-    {"concat", NN_OP_CONCAT, 2, 0, 0},
+    {"concat", NN_OP_CONCAT, 2, 0, M_QUANT},
     {"resize", NN_OP_RESIZE, 1, 0, M_SIZE | M_FILTER | M_COORDINATES},
     {"depth_to_space", NN_OP_DEPTH_TO_SPACE, 1, 0, M_BLOCK | M_ORDER},
+    {"quantize", NN_OP_QUANTIZE, 1, 0, M_QUANT},
+    {"dequantize", NN_OP_DEQUANTIZE, 1, 0, 0},
 };
 
 /* What a refusal names: nodes have no names, so graph and number. */
@@ -344,6 +349,22 @@ static enum api_status read_depth_to_space(const struct place *at,
     return API_OK;
 }
 
+static enum api_status read_quant(const struct place *at,
+                                  const struct nn_json *json,
+                                  struct nn_node *node)
+{
+    const struct nn_json *quant = nn_json_member(json, "quant");
+    uint64_t zero;
+    if (!quant)
+        return node->op == NN_OP_QUANTIZE ? refuse(at, "no quant") : API_OK;
+    if (nn_json_count(quant) != 2 ||
+        !read_float(nn_json_at(quant, 0), 1e-30, 1e30, &node->quant.scale) ||
+        !nn_json_integer(nn_json_at(quant, 1), 0, 255, &zero))
+        return refuse(at, "quant is no scale and zero point in range");
+    node->quant.zero = (uint8_t)zero;
+    return API_OK;
+}
+
 enum api_status nn_bundle_read_node(const struct nn_bundle *bundle,
                                     const struct nn_graph *graph,
                                     uint32_t index, const struct nn_json *json,
@@ -376,6 +397,8 @@ enum api_status nn_bundle_read_node(const struct nn_bundle *bundle,
         status = read_resize(at, json, node);
     if (status == API_OK && node->op == NN_OP_DEPTH_TO_SPACE)
         status = read_depth_to_space(at, json, node);
+    if (status == API_OK)
+        status = read_quant(at, json, node);
     if (status == API_OK && node->op == NN_OP_LAYER_NORM &&
         !read_float(nn_json_member(json, "epsilon"), 1e-12, 1, &node->epsilon))
         return refuse(at, "epsilon is no number from 1e-12 to 1");

@@ -7,6 +7,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#ifdef CLEAVE_X86
+#include <cpuid.h>
+#endif
+#ifdef CLEAVE_AARCH64
+#include <asm/hwcap.h>
+#include <sys/auxv.h>
+#endif
+
 #include "nn/nn.h"
 
 struct level {
@@ -27,6 +35,16 @@ static bool has_avx2(void)
     return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
 }
 
+/* AVX-VNNI is bit 4 of EAX in leaf 7, subleaf 1 (Intel SDM, CPUID), which not
+ * every compiler has a name for. */
+static bool has_avxvnni(void)
+{
+    unsigned a, b, c, d;
+
+    return has_avx2() && __get_cpuid_count(7, 1, &a, &b, &c, &d) &&
+           (a & 1u << 4);
+}
+
 static bool has_avx512(void)
 {
     return has_avx2() && __builtin_cpu_supports("avx512f") &&
@@ -34,15 +52,30 @@ static bool has_avx512(void)
            __builtin_cpu_supports("avx512dq") &&
            __builtin_cpu_supports("avx512vl");
 }
+
+static bool has_avx512vnni(void)
+{
+    return has_avx512() && __builtin_cpu_supports("avx512vnni");
+}
+#endif
+
+#ifdef CLEAVE_AARCH64
+static bool has_neondot(void)
+{
+    return getauxval(AT_HWCAP) & HWCAP_ASIMDDP;
+}
 #endif
 
 /* Best first. */
 static const struct level levels[] = {
 #ifdef CLEAVE_X86
+    {&nn_kernels_avx512vnni, has_avx512vnni},
     {&nn_kernels_avx512, has_avx512},
+    {&nn_kernels_avxvnni, has_avxvnni},
     {&nn_kernels_avx2, has_avx2},
 #endif
 #ifdef CLEAVE_AARCH64
+    {&nn_kernels_neondot, has_neondot},
     {&nn_kernels_neon, always},
 #endif
     {&nn_kernels_scalar, always},

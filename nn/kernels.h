@@ -62,6 +62,8 @@ struct nn_pool {
 #define NN_UNROLL _Pragma("GCC unroll 16")
 #endif
 
+struct nn_int8_kernels;
+
 struct nn_kernels {
     const char *name; /* as CLEAVE_CPU spells it */
     uint32_t mr;      /* most rows of a tile */
@@ -73,6 +75,8 @@ struct nn_kernels {
     /* out[i] = clamp(a[i] + b[i]) */
     void (*add)(const float *a, const float *b, float *out, size_t count,
                 float lo, float hi);
+
+    const struct nn_int8_kernels *int8; /* nn/int8.h */
 };
 
 /* The reference: plain C, on every machine. */
@@ -81,9 +85,13 @@ extern const struct nn_kernels nn_kernels_scalar;
 /* Only to be called where nn/cpu.h says so. */
 extern const struct nn_kernels nn_kernels_avx2;   /* AVX2 and FMA */
 extern const struct nn_kernels nn_kernels_avx512; /* AVX-512 F, BW, DQ, VL */
+/* These have the dot product of bytes, VNNI, too. */
+extern const struct nn_kernels nn_kernels_avxvnni;
+extern const struct nn_kernels nn_kernels_avx512vnni;
 #endif
 #ifdef CLEAVE_AARCH64
 extern const struct nn_kernels nn_kernels_neon; /* on every aarch64 machine */
+extern const struct nn_kernels nn_kernels_neondot; /* with SDOT */
 #endif
 
 /* What is too cold to need a level of its own (nn/kernels_plain.c). */

@@ -1,6 +1,7 @@
 /* Kernels for AVX2 with FMA. */
 #include <immintrin.h>
 
+#include "nn/int8.h"
 #include "nn/kernels.h"
 
 /* 6 rows by 2 vectors: 12 sums, 2 weights and a broadcast of 16 registers. */
@@ -285,4 +286,16 @@ const struct nn_kernels nn_kernels_avx2 = {
     .tile = tile_avx2,
     .dwconv = dwconv_avx2,
     .add = add_avx2,
+    .int8 = &nn_int8_avx2,
+};
+
+const struct nn_kernels nn_kernels_avxvnni = {
+    .name = "avxvnni",
+    .mr = MR,
+    .nr = NR,
+    .lanes = LANES,
+    .tile = tile_avx2,
+    .dwconv = dwconv_avx2,
+    .add = add_avx2,
+    .int8 = &nn_int8_avxvnni,
 };

@@ -1,6 +1,7 @@
 /* Kernels for AVX-512 (F, BW, DQ, VL). */
 #include <immintrin.h>
 
+#include "nn/int8.h"
 #include "nn/kernels.h"
 
 /* 14 rows by 2 vectors fill 28 of the 32 registers, and 14 divides the pixel
@@ -287,4 +288,16 @@ const struct nn_kernels nn_kernels_avx512 = {
     .tile = tile_avx512,
     .dwconv = dwconv_avx512,
     .add = add_avx512,
+    .int8 = &nn_int8_avx512,
+};
+
+const struct nn_kernels nn_kernels_avx512vnni = {
+    .name = "avx512vnni",
+    .mr = MR,
+    .nr = NR,
+    .lanes = LANES,
+    .tile = tile_avx512,
+    .dwconv = dwconv_avx512,
+    .add = add_avx512,
+    .int8 = &nn_int8_avx512vnni,
 };

@@ -1,6 +1,7 @@
 /* Kernels for NEON, which every aarch64 CPU has. */
 #include <arm_neon.h>
 
+#include "nn/int8.h"
 #include "nn/kernels.h"
 
 /* 8 rows by 2 vectors: 16 sums, 8 inputs and 2 weights of 32 registers. A
@@ -340,4 +341,16 @@ const struct nn_kernels nn_kernels_neon = {
     .tile = tile_neon,
     .dwconv = dwconv_neon,
     .add = add_neon,
+    .int8 = &nn_int8_neon,
+};
+
+const struct nn_kernels nn_kernels_neondot = {
+    .name = "neondot",
+    .mr = MR,
+    .nr = NR,
+    .lanes = LANES,
+    .tile = tile_neon,
+    .dwconv = dwconv_neon,
+    .add = add_neon,
+    .int8 = &nn_int8_neondot,
 };

@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "nn/int8.h"
+
 enum { MR = 4, NR = 8, LANES = 8 };
 
 static float clamp_one(float x, float lo, float hi)
@@ -137,4 +139,5 @@ const struct nn_kernels nn_kernels_scalar = {
     .tile = tile_scalar,
     .dwconv = dwconv_scalar,
     .add = add_scalar,
+    .int8 = &nn_int8_scalar,
 };

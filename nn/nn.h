@@ -148,9 +148,10 @@ enum api_status nn_run_full(struct nn_context *context, uint16_t point,
 uint32_t nn_top(const float *probabilities, uint32_t class_count,
                 struct nn_class *top, uint32_t top_count);
 
-/* Name of the kernel set in use: "scalar", "avx2", "avx512", "neon". It is
- * chosen once, at the first call into nn; CLEAVE_CPU in the environment forces
- * one (an unknown or unsupported name makes nn_model_open fail, API_USAGE). */
+/* Name of the kernel set in use: "scalar", "avx2", "avxvnni", "avx512",
+ * "avx512vnni", "neon", "neondot". It is chosen once, at the first call into
+ * nn; CLEAVE_CPU in the environment forces one (an unknown or unsupported name
+ * makes nn_model_open fail, API_USAGE). */
 const char *nn_cpu_name(void);
 
 #endif

@@ -7,6 +7,7 @@
 
 #include "api/limits.h"
 #include "nn/conv.h"
+#include "nn/int8.h"
 #include "nn/shape.h"
 
 enum { ALIGN_FLOATS = 16 }; /* 64 bytes, one cache line */
@@ -16,6 +17,7 @@ enum { ALIGN_FLOATS = 16 }; /* 64 bytes, one cache line */
 /* What the planner knows of a value. Value i + 1 is made by node i. */
 struct value {
     struct nn_shape shape;
+    struct nn_quant type; /* scale 0: F32 */
     struct nn_place place;
     uint32_t readers;   /* nodes that read it and are needed themselves */
     uint32_t last_step; /* the last one that reads it */
@@ -37,6 +39,7 @@ struct planner {
     struct nn_plan *plan;
     struct value *values;    /* [node_count + 1] */
     struct nn_shape *shapes; /* [node_count + 1], as nn_shape_infer wants */
+    struct nn_quant *types;  /* likewise, for nn_int8_infer */
     struct block *blocks;    /* sorted by offset */
     uint32_t block_count;
     size_t gather_floats;
@@ -63,6 +66,9 @@ static enum api_status infer_shapes(struct planner *planner)
         enum api_status status = nn_shape_infer(
             graph, i, shapes, &shapes[i + 1], &operations, planner->error);
 
+        if (status == API_OK)
+            status = nn_int8_infer(graph, i, shapes, planner->types,
+                                   &planner->types[i + 1], planner->error);
         if (status != API_OK)
             return status;
         if (operations > API_LIMIT_GRAPH_OPERATIONS - total)
@@ -71,8 +77,10 @@ static enum api_status infer_shapes(struct planner *planner)
                             graph->name, i);
         total += operations;
     }
-    for (uint32_t i = 0; i <= graph->node_count; i++)
+    for (uint32_t i = 0; i <= graph->node_count; i++) {
         planner->values[i].shape = shapes[i];
+        planner->values[i].type = planner->types[i];
+    }
     return API_OK;
 }
 
@@ -108,7 +116,9 @@ static void fuse_additions(struct planner *planner)
         made = &graph->nodes[late - 1]; /* differing, so the later is not 0 */
         if (((made->op == NN_OP_CONV && made->groups == 1) ||
              made->op == NN_OP_LINEAR) &&
-            made->act == NN_ACT_NONE && values[late].readers == 1) {
+            made->act == NN_ACT_NONE && values[late].readers == 1 &&
+            (values[late].type.scale > 0) ==
+                (values[made->in[0]].type.scale > 0)) {
             values[late].swallows = i + 1;
             values[i + 1].swallowed = true;
         }
@@ -152,7 +162,10 @@ static void find_last_steps(struct planner *planner)
 /* First fit among the blocks in use. */
 static enum api_status place(struct planner *planner, struct value *value)
 {
-    size_t floats = aligned(nn_shape_floats(&value->shape));
+    size_t values = nn_shape_floats(&value->shape);
+    size_t floats = aligned(value->type.scale > 0
+                                ? nn_int8_floats(values)
+                                : values);
     struct block *blocks = planner->blocks;
     size_t from = 0;
     uint32_t at = 0;
@@ -246,12 +259,26 @@ static void set_window(struct nn_step *step, const struct nn_node *node)
     }
 }
 
+static enum api_status pack_int8(struct planner *planner,
+                                 const struct nn_node *node,
+                                 struct nn_step *step)
+{
+    size_t floats = nn_int8_floats(nn_int8_scratch_bytes(step));
+
+    if (floats > planner->gather_floats)
+        planner->gather_floats = floats;
+    return nn_weights_pack_int8(planner->weights, node, step->from_quant,
+                                &step->packed_bytes, planner->error);
+}
+
 static enum api_status pack(struct planner *planner, uint32_t index,
                             struct nn_step *step)
 {
     struct nn_node node = planner->graph->nodes[index];
     size_t floats;
 
+    if (nn_step_is_int8(step))
+        return pack_int8(planner, &node, step);
     if (node.op == NN_OP_AFFINE) /* its channels are those of its input */
         node.out = node.inch = (struct nn_range){0, step->in.channels};
     if (node.op == NN_OP_CONV) {
@@ -279,20 +306,25 @@ static enum api_status make_step(struct planner *planner, uint32_t index,
     step->op = node->op;
     step->in = values[node->in[0]].shape;
     step->from = values[node->in[0]].place;
+    step->from_quant = values[node->in[0]].type;
+    step->made_quant = values[made].type;
     set_act(step, node);
     set_particulars(step, node);
     set_window(step, node);
     if (node->in_count == 2) {
         step->with = values[node->in[1]].place;
         step->other = values[node->in[1]].shape;
+        step->with_quant = values[node->in[1]].type;
     }
     if (values[made].swallows) {
         step->residual = true;
         step->with = values[residual_of(planner, index)].place;
+        step->with_quant = values[residual_of(planner, index)].type;
         made = values[made].swallows;
         set_act(step, &planner->graph->nodes[made - 1]);
     }
     step->out = values[made].shape;
+    step->to_quant = values[made].type;
     if (made == planner->graph->node_count)
         values[made].place = (struct nn_place){NN_AT_OUTPUT, 0};
     else
@@ -347,8 +379,9 @@ enum api_status nn_plan_build(const struct nn_graph *graph,
     planner.plan = calloc(1, sizeof *planner.plan);
     planner.values = calloc(count, sizeof *planner.values);
     planner.shapes = calloc(count, sizeof *planner.shapes);
+    planner.types = calloc(count, sizeof *planner.types);
     planner.blocks = calloc(count, sizeof *planner.blocks);
-    if (!planner.plan || !planner.values || !planner.shapes ||
+    if (!planner.plan || !planner.values || !planner.shapes || !planner.types ||
         !planner.blocks) {
         status = api_fail(error, API_NO_MEMORY, "no memory to plan");
         goto out;
@@ -369,6 +402,7 @@ enum api_status nn_plan_build(const struct nn_graph *graph,
     planner.plan = NULL;
 out:
     free(planner.blocks);
+    free(planner.types);
     free(planner.shapes);
     free(planner.values);
     nn_plan_close(&planner.plan);

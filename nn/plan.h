@@ -50,7 +50,18 @@ struct nn_step {
     enum nn_coordinates coordinates; /* resize */
     uint32_t block;                  /* depth_to_space */
     enum nn_depth_order order;       /* depth_to_space */
+
+    /* Types of the operands and of the result; scale 0 where they are F32. A
+     * step with one that is not is an int8 step (nn/int8.h). */
+    struct nn_quant from_quant, with_quant, to_quant;
+    struct nn_quant made_quant;  /* residual: before the addition */
+    const uint8_t *packed_bytes; /* in place of `packed`, lent likewise */
 };
+
+static inline bool nn_step_is_int8(const struct nn_step *step)
+{
+    return step->from_quant.scale > 0 || step->to_quant.scale > 0;
+}
 
 /* Immutable once built; any number of threads may run it, each with its own
  * arena. */
@@ -65,7 +76,8 @@ struct nn_plan {
 };
 
 /* Infers all shapes, refuses what cannot be run (API_BAD_BUNDLE with the
- * graph's name and the node's number): shapes that disagree, kernels larger
+ * graph's name and the node's number): shapes and types that disagree, kernels
+ * larger
  * than their padded input, anything beyond API_LIMIT_TENSOR_SIDE,
  * API_LIMIT_ARENA_BYTES or API_LIMIT_GRAPH_OPERATIONS. Then it drops nodes
  * that nobody reads, fuses additions into the convolution before them, places

@@ -1,6 +1,7 @@
 /* Runs a plan: no allocation, no lock, no question which CPU this is. */
 #include "nn/activate.h"
 #include "nn/conv.h"
+#include "nn/int8.h"
 #include "nn/operators.h"
 #include "nn/plan.h"
 
@@ -147,7 +148,7 @@ static struct nn_span run_whole(const struct nn_step *step, const float *from,
     return (struct nn_span){0, floats};
 }
 
-/* One part of a step, up to the curve; gives the floats that it has written. */
+/* One part of a step, up to the curve; gives the values that it has written. */
 static struct nn_span run_part(const struct nn_plan *plan,
                                const struct nn_step *step, struct nn_part part,
                                const struct memory *memory)
@@ -156,14 +157,16 @@ static struct nn_span run_part(const struct nn_plan *plan,
     const float *with = source(memory, &step->with);
     float *to = target(memory, &step->to);
     struct nn_span span = nn_part_span(part, nn_shape_floats(&step->out));
+    float *scratch = memory->arena + plan->gather_offset +
+                     part.index * plan->gather_floats;
 
+    if (nn_step_is_int8(step))
+        return nn_int8_run(plan->kernels, step, part, from, with, to, scratch);
     switch (step->op) {
     case NN_OP_CONV:
     case NN_OP_LINEAR:
         span = nn_conv_run(plan->kernels, step, part, from,
-                           step->residual ? with : NULL, to,
-                           memory->arena + plan->gather_offset +
-                               part.index * plan->gather_floats);
+                           step->residual ? with : NULL, to, scratch);
         span.from *= step->out.channels;
         span.to *= step->out.channels;
         return span;

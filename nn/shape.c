@@ -254,6 +254,8 @@ enum api_status nn_shape_infer(const struct nn_graph *graph, uint32_t index,
     case NN_OP_ACT:
     case NN_OP_SOFTMAX:
     case NN_OP_LAYER_NORM:
+    case NN_OP_QUANTIZE:
+    case NN_OP_DEQUANTIZE:
         break;
     default:
         return refuse(&where, "unknown op");

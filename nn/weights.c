@@ -8,6 +8,7 @@
 
 #include "api/limits.h"
 #include "nn/half.h"
+#include "nn/int8.h"
 #include "nn/threads.h"
 
 enum { ALIGNMENT = 64, FIRST_SLOTS = 64 };
@@ -17,7 +18,8 @@ enum { CHUNK_DEPTH = 512 };
 
 struct entry {
     struct nn_node node; /* what was packed; shape and place members unused */
-    float *packed;       /* NULL in an empty slot */
+    struct nn_quant in;  /* scale 0: packed as floats */
+    void *packed;        /* NULL in an empty slot */
 };
 
 struct nn_weights {
@@ -74,13 +76,19 @@ static uint32_t groups_of(const struct nn_node *node)
     return node->op == NN_OP_CONV ? node->groups : 1;
 }
 
+static bool same_quant(struct nn_quant a, struct nn_quant b)
+{
+    return a.zero == b.zero && memcmp(&a.scale, &b.scale, sizeof a.scale) == 0;
+}
+
 static bool same_weights(const struct nn_node *a, const struct nn_node *b)
 {
     return is_depthwise(a->op) == is_depthwise(b->op) &&
            a->weight == b->weight && a->scale == b->scale &&
            a->bias == b->bias && a->out.from == b->out.from &&
            a->out.to == b->out.to && a->inch.from == b->inch.from &&
-           a->inch.to == b->inch.to && groups_of(a) == groups_of(b);
+           a->inch.to == b->inch.to && groups_of(a) == groups_of(b) &&
+           same_quant(a->quant, b->quant);
 }
 
 static uint64_t mix(uint64_t hash, uint64_t value)
@@ -89,7 +97,7 @@ static uint64_t mix(uint64_t hash, uint64_t value)
 }
 
 static struct entry *find(const struct nn_weights *weights,
-                          const struct nn_node *node)
+                          const struct nn_node *node, struct nn_quant in)
 {
     size_t mask = weights->slot_count - 1;
     uint64_t hash = is_depthwise(node->op);
@@ -101,7 +109,8 @@ static struct entry *find(const struct nn_weights *weights,
     hash = mix(hash, (uint64_t)node->inch.from << 32 | node->inch.to);
     for (size_t i = (size_t)(hash >> 17) & mask;; i = (i + 1) & mask)
         if (!weights->slots[i].packed ||
-            same_weights(&weights->slots[i].node, node))
+            (same_weights(&weights->slots[i].node, node) &&
+             same_quant(weights->slots[i].in, in)))
             return &weights->slots[i];
 }
 
@@ -115,7 +124,8 @@ static enum api_status grow(struct nn_weights *weights)
         return API_NO_MEMORY;
     for (size_t i = 0; i < weights->slot_count; i++)
         if (weights->slots[i].packed)
-            *find(&wider, &weights->slots[i].node) = weights->slots[i];
+            *find(&wider, &weights->slots[i].node, weights->slots[i].in) =
+                weights->slots[i];
     free(weights->slots);
     *weights = wider;
     return API_OK;
@@ -303,36 +313,53 @@ static size_t packed_floats(const struct nn_weights *weights,
     return (size_t)(columns * (depth + chunks));
 }
 
-enum api_status nn_weights_pack(struct nn_weights *weights,
-                                const struct nn_node *node,
-                                const float **packed, struct api_error *error)
+/* Packs a node's floats or, for an input of a U8 type, its bytes. */
+static enum api_status fill(const struct nn_weights *weights,
+                            const struct nn_node *node, struct nn_quant in,
+                            void *to, struct api_error *error)
 {
-    struct entry *slot = find(weights, node);
-    size_t floats, bytes;
-    float *made;
+    if (in.scale > 0)
+        return nn_int8_pack(weights->kernels->int8, node, in, to, error);
+    if (is_depthwise(node->op))
+        pack_blocks(weights, node, to);
+    else
+        pack_panels(weights, node, to);
+    return API_OK;
+}
+
+static enum api_status obtain(struct nn_weights *weights,
+                              const struct nn_node *node, struct nn_quant in,
+                              const void **packed, struct api_error *error)
+{
+    struct entry *slot = find(weights, node, in);
+    size_t bytes, allocated;
+    enum api_status status;
+    void *made;
 
     if (slot->packed) {
         *packed = slot->packed;
         return API_OK;
     }
-    floats = packed_floats(weights, node);
-    bytes = floats * sizeof(float);
-    if (!floats || bytes > API_LIMIT_PACKED_BYTES - weights->bytes)
+    bytes = in.scale > 0 ? nn_int8_packed_bytes(weights->kernels->int8, node)
+                         : packed_floats(weights, node) * sizeof(float);
+    if (!bytes || bytes > API_LIMIT_PACKED_BYTES - weights->bytes)
         return api_fail(error, API_BAD_BUNDLE,
                         "the weights in use exceed %u MiB",
                         API_LIMIT_PACKED_BYTES >> 20);
-    bytes = (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
-    made = aligned_alloc(ALIGNMENT, bytes);
+    allocated = (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+    made = aligned_alloc(ALIGNMENT, allocated);
     if (!made)
         return api_fail(error, API_NO_MEMORY, "no memory for the weights");
-    memset(made, 0, bytes);
-    if (is_depthwise(node->op))
-        pack_blocks(weights, node, made);
-    else
-        pack_panels(weights, node, made);
+    memset(made, 0, allocated);
+    status = fill(weights, node, in, made, error);
+    if (status != API_OK) {
+        free(made);
+        return status;
+    }
     slot->node = *node;
+    slot->in = in;
     slot->packed = made;
-    weights->bytes += floats * sizeof(float);
+    weights->bytes += bytes;
     *packed = made;
     /* Growing may fail: then the table merely fills up further, but one slot
      * must stay empty for find() to end. */
@@ -340,4 +367,30 @@ enum api_status nn_weights_pack(struct nn_weights *weights,
         weights->used + 1 >= weights->slot_count)
         return api_fail(error, API_NO_MEMORY, "no memory for the weights");
     return API_OK;
+}
+
+enum api_status nn_weights_pack(struct nn_weights *weights,
+                                const struct nn_node *node,
+                                const float **packed, struct api_error *error)
+{
+    const void *made = NULL;
+    enum api_status status =
+        obtain(weights, node, (struct nn_quant){0}, &made, error);
+
+    if (status == API_OK)
+        *packed = made;
+    return status;
+}
+
+enum api_status nn_weights_pack_int8(struct nn_weights *weights,
+                                     const struct nn_node *node,
+                                     struct nn_quant in, const uint8_t **packed,
+                                     struct api_error *error)
+{
+    const void *made = NULL;
+    enum api_status status = obtain(weights, node, in, &made, error);
+
+    if (status == API_OK)
+        *packed = made;
+    return status;
 }

@@ -59,6 +59,13 @@ enum api_status nn_weights_pack(struct nn_weights *weights,
                                 const struct nn_node *node,
                                 const float **packed, struct api_error *error);
 
+/* The same of a node whose input has the U8 type `in`, packed for int8 kernels
+ * (nn/int8.h). API_BAD_BUNDLE also where nn_int8_pack refuses. */
+enum api_status nn_weights_pack_int8(struct nn_weights *weights,
+                                     const struct nn_node *node,
+                                     struct nn_quant in, const uint8_t **packed,
+                                     struct api_error *error);
+
 /* Bytes packed so far. */
 size_t nn_weights_bytes(const struct nn_weights *weights);
 

@@ -420,7 +420,8 @@ void srv_config_help(FILE *out)
           "settings, end\n"
           "  --version                  print the version, end\n"
           "  --help                     print this, end\n\n"
-          "CLEAVE_CPU=scalar|avx2|avx512|neon forces the engine's kernels.\n"
+          "CLEAVE_CPU=scalar|avx2|avxvnni|avx512|avx512vnni|neon|neondot\n"
+          "forces the engine's kernels.\n"
           "SIGTERM and SIGINT finish accepted requests, then end.\n"
           "SIGHUP loads bundles that are new or have changed.\n"
           "exit status: 0 ended as asked, 1 failure, 2 wrong usage\n",

@@ -140,3 +140,30 @@ uint8_t *mutant_write(const struct mutant *mutant, size_t *bytes)
     *bytes = 8 + length + mutant->data_bytes;
     return file;
 }
+
+/* Its weights are zeros but for the last layer's. */
+void mutant_int8(struct mutant *mutant)
+{
+    mutant_add(mutant, "int8.conv", "I8", "[8,3,3,4]", 288);
+    mutant_add(mutant, "int8.dw", "I8", "[3,3,8]", 72);
+    mutant_edit(
+        mutant, "document|graphs|tail/w50|nodes",
+        "[{\"op\":\"quantize\",\"in\":[0],\"quant\":[0.05,128]},"
+        "{\"op\":\"conv\",\"in\":[1],\"weight\":\"int8.conv\","
+        "\"scale\":\"w100.reduce.scale\",\"bias\":\"w100.reduce.bias\","
+        "\"stride\":[2,2],\"pad\":[0,1,0,1],\"act\":\"relu\","
+        "\"quant\":[0.1,3]},"
+        "{\"op\":\"dwconv\",\"in\":[2],\"weight\":\"int8.dw\","
+        "\"scale\":\"w100.reduce.scale\",\"bias\":\"w100.reduce.bias\","
+        "\"pad\":[1,1,1,1],\"quant\":[0.1,100]},"
+        "{\"op\":\"add\",\"in\":[2,3],\"quant\":[0.2,7],\"act\":\"relu6\"},"
+        "{\"op\":\"maxpool\",\"in\":[4],\"kernel\":[2,2]},"
+        "{\"op\":\"avgpool\",\"in\":[4],\"kernel\":[2,2],"
+        "\"quant\":[0.3,9]},"
+        "{\"op\":\"concat\",\"in\":[5,6],\"quant\":[0.25,1]},"
+        "{\"op\":\"global_avgpool\",\"in\":[7],\"quant\":[0.2,0]},"
+        "{\"op\":\"linear\",\"in\":[8],\"weight\":\"fc\","
+        "\"scale\":\"fc.scale\",\"bias\":\"fc.bias\",\"quant\":[0.1,128]},"
+        "{\"op\":\"dequantize\",\"in\":[9]},"
+        "{\"op\":\"softmax\",\"in\":[10]}]");
+}

@@ -27,6 +27,9 @@ void mutant_poke(struct mutant *mutant, const char *tensor, size_t index,
 void mutant_add(struct mutant *mutant, const char *name, const char *dtype,
                 const char *shape, size_t bytes);
 
+/* Makes the tail of point w50-low a graph with every int8 op. */
+void mutant_int8(struct mutant *mutant);
+
 /* Appends zeros to the tensors' part. */
 void mutant_grow(struct mutant *mutant, size_t bytes);
 
