@@ -22,6 +22,7 @@ man_page(cleave "" "classify pictures on a weak device")
 man_page(cleave-run run "say what is on pictures")
 man_page(cleave-points points "list a server's operating points")
 man_page(cleave-probe probe "measure the link to a server")
+man_page(cleave-explain explain "show what a decision was made from")
 man_page(cleave-doctor doctor "check what pictures need")
 
 get_property(pages GLOBAL PROPERTY CLEAVE_MAN_PAGES)

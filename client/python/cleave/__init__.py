@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Literal, Self
+from typing import Self
 
 from cleave import _library
 
@@ -25,6 +25,7 @@ __all__ = [
     "Point",
     "Result",
     "Status",
+    "explain",
     "version",
 ]
 
@@ -70,8 +71,8 @@ class Result:
     link_ms: float
     server_ms: float
     server: int  # place in the list of servers
-    joules: float  # of the device, estimated
-    machine_joules: float | None  # of the machine meanwhile, by its meter
+    joules: float  # of the device, by the energy model
+    machine_joules: float | None  # of the whole machine, where it has a meter
     top: tuple[Class, ...]
 
 
@@ -112,10 +113,10 @@ class Link:
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """What one point was predicted to do for a picture, and why it was taken or not."""
+    """What one point was predicted to do, and by what it was taken or not."""
 
     point: str
-    verdict: str  # "taken", "no better", "too slow", …
+    verdict: str
     expected_ms: float
     p95_ms: float
     in_time: float  # chance to meet the deadline
@@ -126,12 +127,12 @@ class Forecast:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """One decision with the table that it was made from."""
+    """One "auto" decision with the table that it was made from."""
 
     unix_ms: int
     objective: str
     reason: str
-    deadline_ms: float  # that was left; 0 for none
+    deadline_ms: float | None
     jpeg_bytes: int
     rtt_ms: float
     ms_per_kb: float
@@ -139,8 +140,8 @@ class Decision:
 
 
 _VIA = ("offload", "split", "local")
+_OBJECTIVES = ("latency", "accuracy", "energy")
 _LEVELS = ("note", "warning")
-_OBJECTIVES = ("quick", "accurate", "frugal")
 
 
 def _text(raw: bytes) -> str:
@@ -191,25 +192,14 @@ def _point(raw: _library.Point) -> Point:
     )
 
 
-def _forecast(raw: _library.Forecast) -> Forecast:
-    return Forecast(
-        point=_text(raw.point),
-        verdict=_text(raw.verdict),
-        expected_ms=raw.expected_ms,
-        p95_ms=raw.p95_ms,
-        in_time=raw.in_time,
-        bytes=raw.bytes,
-        joules=raw.joules,
-        top1=raw.top1 if raw.top1 >= 0 else None,
-    )
-
-
 class Cleave:
     """A handle of libcleave. Close it, or use it in a `with` statement.
 
     `servers`: one URL, or several in the order of preference; none to answer on the device
     alone, by `bundle`. `log` is called with "note" or "warning" and a sentence, in a thread
-    of the library. Zero and None mean the defaults that cleave.h tells.
+    of the library. `objective`: "latency" (with a deadline the most accurate answer in time),
+    "accuracy" or "energy"; `bytes_per_picture`: a data plan. Zero and None mean the defaults
+    that cleave.h tells.
     """
 
     def __init__(
@@ -224,11 +214,11 @@ class Cleave:
         request_timeout_ms: int = 0,
         top: int = 0,
         threads: int = 0,
-        log: Callable[[str, str], None] | None = None,
-        objective: Literal["quick", "accurate", "frugal"] = "quick",
+        objective: str = "latency",
         bytes_per_picture: float = 0,
         joules_per_cpu_second: float = 0,
         joules_per_byte: float = 0,
+        log: Callable[[str, str], None] | None = None,
         token: str | None = None,
         ca_file: str | os.PathLike[str] | None = None,
         library: str | os.PathLike[str] | None = None,
@@ -248,7 +238,7 @@ class Cleave:
         self._on_answer = _library.CALLBACK(self._answer)
         self._numbers = itertools.count(1)
         self._pending: dict[int, tuple[Future[Result], bytes]] = {}
-        self._options = _library.Options(
+        options = _library.Options(
             server_url=encoded[0] if encoded else None,
             model=_encode(model),
             bundle_path=_encode(bundle),
@@ -267,7 +257,7 @@ class Cleave:
             token=_encode(token),
             ca_file=_encode(ca_file),
         )
-        self._call("cleave_open", ctypes.byref(self._options), ctypes.byref(self._handle))
+        self._call("cleave_open", ctypes.byref(options), ctypes.byref(self._handle))
 
     def _call(self, function: str, *arguments: object) -> None:
         error = _library.Error()
@@ -362,26 +352,53 @@ class Cleave:
         self._call("cleave_points", handle, raw, count.value, ctypes.byref(count))
         return [_point(point) for point in raw[: count.value]]
 
-    def explain(self) -> Decision:
-        """Tell of the last "auto" decision by this server, model and cache."""
-        raw = _library.Decision()
-        self._call("cleave_explain", ctypes.byref(self._options), ctypes.byref(raw))
-        return Decision(
-            unix_ms=raw.unix_ms,
-            objective=_text(raw.objective),
-            reason=_text(raw.reason),
-            deadline_ms=raw.deadline_ms,
-            jpeg_bytes=raw.jpeg_bytes,
-            rtt_ms=raw.rtt_ms,
-            ms_per_kb=raw.ms_per_kb,
-            forecasts=tuple(_forecast(f) for f in raw.forecasts[: raw.forecast_count]),
-        )
-
     def probe(self, samples: int = 10) -> Link:
         """Measure round trip and throughput with a few bounded requests."""
         link = _library.Link()
         self._call("cleave_probe", self._open_handle(), samples, ctypes.byref(link))
         return Link(*(getattr(link, name) for name, _ in _library.Link._fields_))
+
+
+def _forecast(raw: _library.Forecast) -> Forecast:
+    return Forecast(
+        point=_text(raw.point),
+        verdict=_text(raw.verdict),
+        expected_ms=raw.expected_ms,
+        p95_ms=raw.p95_ms,
+        in_time=raw.in_time,
+        bytes=raw.bytes,
+        joules=raw.joules,
+        top1=raw.top1 if raw.top1 >= 0 else None,
+    )
+
+
+def explain(
+    server: str,
+    *,
+    model: str | None = None,
+    cache_dir: str | os.PathLike[str] | None = None,
+    library: str | os.PathLike[str] | None = None,
+) -> Decision:
+    """Tell the last decision that is kept in the cache for a server; nothing is asked of it."""
+    options = _library.Options(
+        server_url=server.encode(), model=_encode(model), cache_dir=_encode(cache_dir)
+    )
+    raw, error = _library.Decision(), _library.Error()
+    status = _library.load(library).cleave_explain(
+        ctypes.byref(options), ctypes.byref(raw), ctypes.byref(error)
+    )
+    if status != 0:
+        raise CleaveError(status, _text(error.text))
+    return Decision(
+        unix_ms=raw.unix_ms,
+        objective=_text(raw.objective),
+        reason=_text(raw.reason),
+        deadline_ms=raw.deadline_ms if raw.deadline_ms > 0 else None,
+        jpeg_bytes=raw.jpeg_bytes,
+        rtt_ms=raw.rtt_ms,
+        ms_per_kb=raw.ms_per_kb,
+        forecasts=tuple(_forecast(row) for row in raw.forecasts[: raw.forecast_count]),
+    )
 
 
 def version(library: str | os.PathLike[str] | None = None) -> str:

@@ -22,6 +22,7 @@ from ctypes import (
 
 SONAME = "libcleave.so.0"
 TOP_MAX = 100
+FORECASTS_MAX = 64
 
 
 class Error(Structure):
@@ -121,9 +122,6 @@ class Link(Structure):
         ("down_bps_median", c_double),
         ("down_bps_p05", c_double),
     ]
-
-
-FORECASTS_MAX = 64
 
 
 class Forecast(Structure):

@@ -69,16 +69,6 @@ def test_every_way(device: Cleave) -> None:
     assert device.classify(CAT, deadline_ms=5000).via in ("offload", "split", "local")
 
 
-def test_explain(device: Cleave) -> None:
-    """The last decision comes with a row for each way, one of them taken."""
-    answer = device.classify(CAT)
-    told = device.explain()
-    taken = [row.point for row in told.forecasts if row.verdict == "taken"]
-    assert len(taken) == 1 and told.jpeg_bytes == len(CAT)
-    assert answer.point in [row.point for row in told.forecasts]
-    assert answer.joules >= 0
-
-
 def test_futures(device: Cleave) -> None:
     """Each future has its own picture's outcome."""
     expected = device.classify(CAT, "w100-high").top[0]
