@@ -150,6 +150,7 @@ def test_numbers_become_the_nearest_codes() -> None:
 def test_ranges_clip_what_is_rare(rng: np.random.Generator) -> None:
     assert affine(-127 / 128, 1.0) == (1 / 128, 127)
     assert best_range([torch.zeros(1, 2, 3, 3)]) == (1.0, 0)
+    assert best_range([torch.full((1, 2, 3, 3), 1e-35)]) == (1.0, 0)
     usual = torch.from_numpy(np.abs(rng.normal(0, 1, 200_000)).astype(f32))
     assert best_range([usual])[1] == 0
     assert 120 <= best_range([usual, -usual])[1] <= 135

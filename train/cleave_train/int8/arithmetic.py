@@ -40,11 +40,11 @@ def act_limits(node: Node) -> tuple[float, float] | None:
 
 
 def _rounded(x: Tensor, node: Node) -> Quantized:
-    """x = real / s + z to codes, halves to even, within the node's activation."""
+    """x = real / s + z to codes, halves to even, within the node's activation; x is used up."""
     scale, zero = np.float32(node["quant"][0]), int(node["quant"][1])
     low, high = (np.clip(np.rint(np.float32(limit) / scale + np.float32(zero)), 0, 255)
                  for limit in act_limits(node))
-    codes = x.nan_to_num(0.0).round().clamp(float(low), float(high))
+    codes = x.nan_to_num_(0.0).round_().clamp_(float(low), float(high))
     return Quantized(codes.to(torch.uint8), scale, zero)
 
 

@@ -11,13 +11,16 @@ from torch import Tensor
 from .arithmetic import Quant
 
 BINS = 2048
+LEAST_SCALE = 1e-30  # that a bundle may have
 SHARES = np.linspace(0.1, 1.0, 46)  # of the largest and the smallest value, to try as ends
 
 
 def affine(low: float, high: float) -> Quant:
     """The codes whose first stands for `low` and whose last for `high`; 0 has a code of its own."""
     low, high = min(low, 0.0), max(high, 0.0)
-    scale = np.float32((high - low) / 255) if high > low else np.float32(1)
+    scale = np.float32((high - low) / 255)
+    if scale < LEAST_SCALE:
+        return 1.0, 0
     return float(scale), int(np.clip(np.rint(-low / scale), 0, 255))
 
 
@@ -40,9 +43,9 @@ def best_range(values: list[Tensor]) -> Quant:
 
     Codes that reach less far are finer: a little clipping is often the lesser evil.
     """
-    low = min(0.0, min(float(part.min()) for part in values))
-    high = max(0.0, max(float(part.max()) for part in values))
-    if low == high:
+    ends = torch.stack([torch.stack(part.aminmax()) for part in values])
+    low, high = min(0.0, float(ends[:, 0].min())), max(0.0, float(ends[:, 1].max()))
+    if (high - low) / 255 < LEAST_SCALE:
         return affine(low, high)
     middles, counts = _histogram(values, low, high)
     lows = low * SHARES if low < 0 else [0.0]

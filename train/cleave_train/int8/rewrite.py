@@ -29,7 +29,7 @@ def _without(node: Node, *keys: str) -> Node:
 
 def _channel_mean(batches: list[Tensor]) -> Tensor:
     """Over pictures and positions, float64 [c]."""
-    return torch.cat([batch.double().mean((2, 3)) for batch in batches]).mean(0)
+    return torch.cat([batch.mean((2, 3)) for batch in batches]).double().mean(0)
 
 
 class Rewriter:
