@@ -16,6 +16,7 @@ from onnx_models import FULL, NETWORKS, SMALL, export_onnx, random_network
 
 from cleave_train.bundle import Bundle, save_bundle
 from cleave_train.engine import write_ppm
+from cleave_train.int8.quantize import quantize_bundle
 from cleave_train.onnx_import.agreement import run_onnx
 from cleave_train.onnx_import.importer import Request, build_bundle
 from cleave_train.onnx_import.read import read_onnx
@@ -23,6 +24,9 @@ from cleave_train.reference import Reference
 
 SIZE = FULL if os.environ.get("CLEAVE_FULL_NETWORKS") else SMALL
 TOLERANCE = 1e-4  # of the largest logit; measured: 4e-6
+# Networks of nothing but exact int8 nodes; where fp32 ones stand between, their last bits can tip
+# a code, and the codes behind it.
+EXACT = ("resnet18", "resnet50", "mobilenet_v2", "efficientnet_lite0", "squeezenet1_1")
 needs_engine = pytest.mark.skipif("CLEAVE_EVAL" not in os.environ,
                                   reason="CLEAVE_EVAL names no cleave-eval")
 
@@ -81,3 +85,14 @@ def test_older_and_newer_exports_say_the_same(name: str, opset: int, tmp_path: P
         nodes = build_bundle(Request(path)).document["graphs"]["full"]["nodes"]
         kinds.append([(node["op"], node.get("act")) for node in nodes])
     assert kinds[0] == kinds[1]
+
+
+@needs_engine
+@pytest.mark.parametrize("name", NETWORKS)
+def test_engine_agrees_in_int8(name: str, tmp_path: Path) -> None:
+    path = export_onnx(random_network(name, SMALL), SMALL.pixels, tmp_path / f"{name}.onnx")
+    bundle, seen = build_bundle(Request(path)), pictures(12, SMALL.pixels)
+    quantize_bundle(bundle, ["full"], seen)
+    wanted = Reference(bundle).classify(bundle.point("local"), seen)
+    for (top, given), row in zip(engine_probabilities(bundle, tmp_path, "local", seen), wanted):
+        np.testing.assert_allclose(given, row[top], atol=1e-6 if name in EXACT else 5e-3)
