@@ -23,9 +23,9 @@ struct job {
     struct api_error *error;
 
     const struct nn_input *input;
-    uint8_t *row;               /* one decoded line */
-    uint8_t *region;            /* upright source pixels that count */
-    uint8_t *narrow;            /* region, resized across */
+    uint8_t *row;    /* one decoded line */
+    uint8_t *region; /* upright source pixels that count, in blocks */
+    uint8_t *narrow; /* region, resized across */
     struct nn_resize_axis x, y; /* of the upright picture */
     bool flip_x, flip_y, swap;  /* decoded to upright: flips, then swap */
 };
@@ -185,11 +185,18 @@ static enum api_status plan_resize(struct job *job)
 
     size_t columns = job->x.to - job->x.from, rows = job->y.to - job->y.from;
     job->row = malloc((size_t)job->jpeg.output_width * 3);
-    job->region = malloc(columns * rows * 3);
+    job->region = calloc(1, nn_resize_block_bytes(rows, columns * 3));
     job->narrow = malloc(rows * input->width * 3);
     if (!job->row || !job->region || !job->narrow)
         return api_fail(job->error, API_NO_MEMORY, "out of memory");
     return API_OK;
+}
+
+/* Where a pixel of the region lies, as nn_resize_across wants it. */
+static size_t in_blocks(size_t columns, size_t row, size_t column)
+{
+    return (row / NN_RESIZE_LANES * columns + column) * 3 * NN_RESIZE_LANES +
+           row % NN_RESIZE_LANES;
 }
 
 /* Copies what counts of decoded line `y` to its upright place in region. */
@@ -202,17 +209,17 @@ static void keep_line(struct job *job, uint32_t y)
     if (line < across->from || line >= across->to)
         return;
     size_t columns = job->x.to - job->x.from;
-    size_t line_step = job->swap ? 3 : columns * 3;
-    size_t pixel_step = job->swap ? columns * 3 : 3;
     size_t grey = job->jpeg.output_components == 1;
-    uint8_t *out = job->region + (line - across->from) * line_step;
     for (uint32_t i = along->from; i < along->to; i++) {
         uint32_t x = job->flip_x ? width - 1 - i : i;
+        size_t beside = i - along->from, below = line - across->from;
         const uint8_t *pixel = job->row + (size_t)x * (grey ? 1 : 3);
+        uint8_t *out =
+            job->region + (job->swap ? in_blocks(columns, beside, below)
+                                     : in_blocks(columns, below, beside));
         out[0] = pixel[0];
-        out[1] = pixel[grey ? 0 : 1];
-        out[2] = pixel[grey ? 0 : 2];
-        out += pixel_step;
+        out[NN_RESIZE_LANES] = pixel[grey ? 0 : 1];
+        out[2 * NN_RESIZE_LANES] = pixel[grey ? 0 : 2];
     }
 }
 

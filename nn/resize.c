@@ -2,14 +2,11 @@
 #include "nn/resize.h"
 
 #include <math.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* 32 bits hold a byte, the weight's fraction and 2 bits for sign and
- * overshoot. */
-#define FRACTION_BITS (32 - 8 - 2)
-#define ONE ((int32_t)1 << FRACTION_BITS)
-#define ROUNDING (ONE / 2)
+#include "nn/cpu.h"
 
 /* Keys' cubic convolution with a = -0.5. The order of the operations decides
  * the last bit, so it is Pillow's. */
@@ -32,7 +29,7 @@ static double bilinear_weight(double x)
 
 static int32_t to_fixed(double weight)
 {
-    double scaled = weight * ONE;
+    double scaled = weight * NN_RESIZE_ONE;
     return (int32_t)(scaled < 0 ? scaled - 0.5 : scaled + 0.5);
 }
 
@@ -67,7 +64,7 @@ static void fill_identity(uint32_t crop, struct nn_resize_axis *axis)
     for (uint32_t i = 0; i < axis->count; i++) {
         axis->first[i] = crop + i;
         axis->used[i] = 1;
-        axis->weights[i] = ONE;
+        axis->weights[i] = NN_RESIZE_ONE;
     }
 }
 
@@ -121,56 +118,87 @@ void nn_resize_axis_clear(struct nn_resize_axis *axis)
 /* Bicubic weights overshoot, so sums leave 0..255. */
 static uint8_t to_byte(int32_t sum)
 {
-    int32_t value = sum >> FRACTION_BITS;
+    int32_t value = sum >> NN_RESIZE_FRACTION_BITS;
     return (uint8_t)(value < 0 ? 0 : value > 255 ? 255 : value);
 }
+
+#ifdef CLEAVE_X86
+/* Every level of x86-64 but the plain one has AVX2. */
+static bool has_avx2(void)
+{
+    const struct nn_kernels *kernels;
+    return nn_cpu_select(&kernels, NULL) == API_OK &&
+           kernels != &nn_kernels_scalar;
+}
+#endif
 
 void nn_resize_across(const struct nn_resize_axis *axis, const uint8_t *source,
                       size_t rows, uint8_t *out)
 {
-    size_t source_row_bytes = (size_t)(axis->to - axis->from) * 3;
-    for (size_t y = 0; y < rows; y++) {
+    enum { LANES = NN_RESIZE_LANES };
+    const size_t row_bytes = (size_t)(axis->to - axis->from) * 3;
+#ifdef CLEAVE_X86
+    if (has_avx2()) {
+        nn_resize_across_avx2(axis, source, rows, out);
+        return;
+    }
+#endif
+    for (size_t row = 0; row < rows; row++) {
+        const uint8_t *line =
+            source + row / LANES * LANES * row_bytes + row % LANES;
         for (uint32_t x = 0; x < axis->count; x++) {
             const int32_t *weights = axis->weights + (size_t)x * axis->taps;
-            const uint8_t *pixel = source + (size_t)axis->first[x] * 3;
-            int32_t red = ROUNDING, green = ROUNDING, blue = ROUNDING;
+            const uint8_t *pixel = line + (size_t)axis->first[x] * 3 * LANES;
+            int32_t red = NN_RESIZE_ROUNDING, green = NN_RESIZE_ROUNDING;
+            int32_t blue = NN_RESIZE_ROUNDING;
             for (uint32_t k = 0; k < axis->used[x]; k++) {
                 red += pixel[0] * weights[k];
-                green += pixel[1] * weights[k];
-                blue += pixel[2] * weights[k];
-                pixel += 3;
+                green += pixel[LANES] * weights[k];
+                blue += pixel[2 * LANES] * weights[k];
+                pixel += 3 * LANES;
             }
             out[0] = to_byte(red);
             out[1] = to_byte(green);
             out[2] = to_byte(blue);
             out += 3;
         }
-        source += source_row_bytes;
     }
 }
 
 /* Columns that share one pass over the taps: what stays in registers. */
 enum { STRIP = 64 };
 
+/* One line from column `x` on. */
+static void down_from(const struct nn_resize_axis *axis, uint32_t y,
+                      const uint8_t *top, size_t row_bytes, size_t x,
+                      uint8_t *out)
+{
+    const int32_t *weights = axis->weights + (size_t)y * axis->taps;
+    for (; x < row_bytes; x += STRIP) {
+        int32_t sums[STRIP];
+        size_t width = row_bytes - x < STRIP ? row_bytes - x : STRIP;
+        for (size_t i = 0; i < width; i++)
+            sums[i] = NN_RESIZE_ROUNDING;
+        for (uint32_t k = 0; k < axis->used[y]; k++) {
+            const uint8_t *row = top + k * row_bytes + x;
+            for (size_t i = 0; i < width; i++)
+                sums[i] += row[i] * weights[k];
+        }
+        for (size_t i = 0; i < width; i++)
+            out[i + x] = to_byte(sums[i]);
+    }
+}
+
 void nn_resize_down(const struct nn_resize_axis *axis, const uint8_t *source,
                     size_t row_bytes, uint8_t *out)
 {
-    for (uint32_t y = 0; y < axis->count; y++) {
-        const int32_t *weights = axis->weights + (size_t)y * axis->taps;
+    for (uint32_t y = 0; y < axis->count; y++, out += row_bytes) {
         const uint8_t *top = source + axis->first[y] * row_bytes;
-        for (size_t x = 0; x < row_bytes; x += STRIP) {
-            int32_t sums[STRIP];
-            size_t width = row_bytes - x < STRIP ? row_bytes - x : STRIP;
-            for (size_t i = 0; i < width; i++)
-                sums[i] = ROUNDING;
-            for (uint32_t k = 0; k < axis->used[y]; k++) {
-                const uint8_t *row = top + k * row_bytes + x;
-                for (size_t i = 0; i < width; i++)
-                    sums[i] += row[i] * weights[k];
-            }
-            for (size_t i = 0; i < width; i++)
-                out[i + x] = to_byte(sums[i]);
-        }
-        out += row_bytes;
+        size_t x = 0;
+#ifdef CLEAVE_X86
+        if (has_avx2())
+            x = nn_resize_down_avx2(axis, y, top, row_bytes, out);
+#endif
+        down_from(axis, y, top, row_bytes, x, out);
     }
 }

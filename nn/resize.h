@@ -8,6 +8,12 @@
 
 #include "api/status.h"
 
+/* Weights are integers: 32 bits hold a byte, the weight's fraction and 2 bits
+ * for sign and overshoot. */
+#define NN_RESIZE_FRACTION_BITS (32 - 8 - 2)
+#define NN_RESIZE_ONE ((int32_t)1 << NN_RESIZE_FRACTION_BITS)
+#define NN_RESIZE_ROUNDING (NN_RESIZE_ONE / 2)
+
 /* One axis: how `count` neighbouring pixels of a resized line come out of the
  * pixels from..to (half-open) of the source line. Weights have 22 fraction
  * bits; a line whose length does not change has one weight of 1 a pixel. */
@@ -29,12 +35,35 @@ enum api_status nn_resize_axis_fill(uint32_t in_count, uint32_t out_count,
                                     struct nn_resize_axis *axis);
 void nn_resize_axis_clear(struct nn_resize_axis *axis);
 
-/* `rows` lines of (to - from) RGB pixels become lines of `count` pixels. */
+/* Lines that are resized across together. Byte b of line r of such a source
+ * lies at (r / NN_RESIZE_LANES * row_bytes + b) * NN_RESIZE_LANES +
+ * r % NN_RESIZE_LANES, and the last block is whole: bytes of lines that are not
+ * there may have any value. */
+enum { NN_RESIZE_LANES = 16 };
+
+static inline size_t nn_resize_block_bytes(size_t rows, size_t row_bytes)
+{
+    return (rows + NN_RESIZE_LANES - 1) / NN_RESIZE_LANES * NN_RESIZE_LANES *
+           row_bytes;
+}
+
+/* `rows` lines of (to - from) RGB pixels, in blocks, become lines of `count`
+ * pixels without gaps. */
 void nn_resize_across(const struct nn_resize_axis *axis, const uint8_t *source,
                       size_t rows, uint8_t *out);
 
 /* (to - from) lines of `row_bytes` bytes become `count` lines. */
 void nn_resize_down(const struct nn_resize_axis *axis, const uint8_t *source,
                     size_t row_bytes, uint8_t *out);
+
+#ifdef CLEAVE_X86
+/* The same for AVX2 (nn/resize_avx2.c), only to be called where there is; down
+ * makes line `y` from the lines that begin at `top`, up to the column that it
+ * returns. */
+void nn_resize_across_avx2(const struct nn_resize_axis *axis,
+                           const uint8_t *source, size_t rows, uint8_t *out);
+size_t nn_resize_down_avx2(const struct nn_resize_axis *axis, uint32_t y,
+                           const uint8_t *top, size_t row_bytes, uint8_t *out);
+#endif
 
 #endif
