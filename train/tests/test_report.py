@@ -104,7 +104,7 @@ def test_report_renders(tmp_path: Path) -> None:
         (tmp_path / f"{number}.json").write_text(json.dumps({"rows": rows}))
     write_report([tmp_path / "0.json", tmp_path / "1.json"], tmp_path / "docs")
     text = (tmp_path / "docs" / "REPORT.md").read_text()
-    assert text.count("`local`") == 2 and text.count("`jpeg-q75`") == 1
+    assert text.count("`local`") == 2 and text.count("`jpeg-q75`") == 2
     assert "w100 behind exit@0.8" in text and text.count("early exit") == 1
     assert "every listed point lies on the frontier" in text.lower()
     assert "missed" in text and "met" in text
