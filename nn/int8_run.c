@@ -50,8 +50,9 @@ struct nn_span nn_int8_run(const struct nn_kernels *kernels,
 
     switch (step->op) {
     case NN_OP_QUANTIZE:
-        int8->quantize((const float *)in + span.from, (uint8_t *)out + span.from,
-                       span.to - span.from, 1.0f / step->to_quant.scale,
+        int8->quantize((const float *)in + span.from,
+                       (uint8_t *)out + span.from, span.to - span.from,
+                       1.0f / step->to_quant.scale,
                        (float)step->to_quant.zero);
         return span;
     case NN_OP_CONV:
