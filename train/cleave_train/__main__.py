@@ -220,7 +220,7 @@ def _add_evaluate(evaluate: argparse.ArgumentParser) -> None:
                           help="points to take as early exits in front of the others")
     evaluate.add_argument("--against", type=Path, metavar="BUNDLE",
                           help="compare every point with that of the same id here, such as int8 "
-                               "with fp32: difference in top-1 on the same pictures")
+                               "with fp32, and all differences are to this one's network")
     evaluate.add_argument("--agreement", action="store_true",
                           help="say how often PyTorch names the same class")
     evaluate.add_argument("--json", type=Path, metavar="FILE", help="write all figures here")

@@ -29,7 +29,7 @@ Row = dict[str, Any]
 
 @dataclass
 class Request:
-    """What to measure; the first bundle's undivided network is what all is compared with."""
+    """What to measure; the base's undivided network is what all is compared with."""
 
     bundles: list[Path]
     photos: list[Path]
@@ -41,6 +41,11 @@ class Request:
     exits: tuple[str, ...] = ()       # points whose answers may end a picture's way
     original: Path | None = None      # a bundle whose points of the same ids are compared with
     agreement: bool = False           # compare with PyTorch too
+
+    @property
+    def base(self) -> Path:
+        """The original if there is one, else the first bundle."""
+        return self.original or self.bundles[0]
 
 
 def picture_set(photo: Photo) -> str:
@@ -130,14 +135,14 @@ class Evaluation:
 
     def __init__(self, request: Request, pictures: Pictures) -> None:
         self.request, self.pictures = request, pictures
-        base = load_bundle(request.bundles[0])
-        whole, first = point_of_kind(base, "local"), request.bundles[0]
-        self.known = {first: engine_answers(
-            request.engine, first,
+        base = load_bundle(request.base)
+        whole = point_of_kind(base, "local")
+        self.known = {request.base: engine_answers(
+            request.engine, request.base,
             list(dict.fromkeys([*(p["id"] for p in self._wanted(base)), whole])), pictures.files)}
-        self.local = self.known[first][whole]
+        self.local = self.known[request.base][whole]
         self.pixels = pictures.pixels()
-        self.yardstick = self._codec(YARDSTICK, first)
+        self.yardstick = self._codec(YARDSTICK, request.base)
 
     def _wanted(self, bundle: Bundle) -> list[Row]:
         """The bundle's points that were asked for."""
@@ -176,13 +181,10 @@ class Evaluation:
 
     def _original(self, points: list[Row]) -> dict[str, Answers]:
         """What the original's points of the same ids say."""
-        path = self.request.original
-        if path is None:
+        if self.request.original is None:
             return {}
-        there = {point["id"] for point in load_bundle(path).document["points"]}
-        shared = [point["id"] for point in points if point["id"] in there]
-        return engine_answers(self.request.engine, path, shared, self.pictures.files) \
-            if shared else {}
+        known = self.known[self.request.base]
+        return {point["id"]: known[point["id"]] for point in points if point["id"] in known}
 
     def _row(self, bundle: Bundle, point: Row) -> Row:
         """What is known of a point without running it."""
@@ -224,7 +226,7 @@ class Evaluation:
 
     def codec_rows(self) -> list[Row]:
         """The codecs, in front of the base's network or of one that was tuned on them."""
-        path = self.request.codec_network or self.request.bundles[0]
+        path = self.request.codec_network or self.request.base
         network, rows = load_bundle(path), []
         tuned = self.request.codec_network is not None
         for codec in tqdm(self.request.codecs, desc="codecs", unit="quality"):

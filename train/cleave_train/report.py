@@ -140,13 +140,16 @@ def render(rows: list[Row], judged: str) -> str:
     local = next(row for row in wholes if row["series"] == "local")
     marks = {id(row): mark for row, mark in zip(rows, frontier(rows))}
     listed = [*mine, *wholes]
+    differences = "Differences are to the network before it was quantized, in fp32. " \
+        if any("against_original" in row for row in mine) else ""
     compared = [*listed, *(row for row in rows if (row["series"], row["point"]) == YARDSTICK)]
     head = [
         "# Measured", "",
         f"{local['pictures']} pictures, every one by every method, through the C engine: real "
         "frames and real files, header included. ± is the standard error of the paired "
         "difference. JPEG and WebP are files of the picture that the network sees; *fine-tuned* "
-        "means that the whole network learnt to answer for such pictures. The judged bundle is "
+        "means that the whole network learnt to answer for such pictures. "
+        f"{differences}The judged bundle is "
         f"`{mine[0]['name']}`, fingerprint `{judged}`. Written by `python -m cleave_train "
         "report`.", "",
         "![Accuracy against bytes](report/bytes.png)", "",
