@@ -68,16 +68,37 @@ static bool write_head(const struct channel *channel,
     return isfinite(factor) && isfinite(offset);
 }
 
-/* Copies one weight in; false if it is out of range. */
-static bool put(const uint8_t *from, uint8_t *to, struct totals *totals)
+/* Adds up weights in a row, fewer than 2^23; false if one is out of range. */
+static bool count(const uint8_t *weights, uint32_t number,
+                  struct totals *totals)
 {
-    int8_t weight;
+    int32_t sum = 0, sizes = 0, beyond = 0;
 
-    memcpy(&weight, from, 1);
-    memcpy(to, from, 1);
-    totals->sum += weight;
-    totals->sizes += weight < 0 ? -weight : weight;
-    return weight >= -127;
+    for (uint32_t i = 0; i < number; i++) {
+        int32_t weight = weights[i] ^ 0x80;
+
+        weight -= 0x80;
+        sum += weight;
+        sizes += weight < 0 ? -weight : weight;
+        beyond += weight < -127;
+    }
+    totals->sum += sum;
+    totals->sizes += sizes;
+    return beyond == 0;
+}
+
+/* Weights k.. of a column of a panel: groups of four, `stride` bytes apart. */
+static void spread(const uint8_t *weights, uint32_t number, uint32_t k,
+                   size_t stride, uint8_t *to)
+{
+    uint32_t i = 0;
+
+    for (; i < number && (k + i) % 4 != 0; i++)
+        to[(k + i) / 4 * stride + (k + i) % 4] = weights[i];
+    for (; number - i >= 4; i += 4)
+        memcpy(to + (k + i) / 4 * stride, weights + i, 4);
+    for (; i < number; i++)
+        to[(k + i) / 4 * stride + (k + i) % 4] = weights[i];
 }
 
 /* Groups of four along one kernel row of a conv or linear. */
@@ -111,12 +132,10 @@ static bool pack_column(const struct channel *channel, uint32_t width,
     bool good = true;
 
     for (uint32_t ky = 0; ky < rows; ky++) {
-        uint32_t k = 0;
-
-        for (uint32_t kx = 0; kx < taps; kx++, from += all_channels)
-            for (uint32_t c = 0; c < channels; c++, k++)
-                good &= put(from + c, to + (size_t)(k / 4) * width * 4 + k % 4,
-                            &totals);
+        for (uint32_t kx = 0; kx < taps; kx++, from += all_channels) {
+            good &= count(from, channels, &totals);
+            spread(from, channels, kx * channels, (size_t)width * 4, to);
+        }
         to += (size_t)groups * width * 4;
     }
     return good && write_head(channel, &totals);
@@ -169,7 +188,8 @@ static bool pack_window(struct channel *channel, uint32_t c, uint8_t *block,
         for (uint32_t kx = 0; kx < width; kx++, from += weight->dims[2]) {
             size_t group = (size_t)kx * ((height + 3) / 4) + ky / 4;
 
-            good &= put(from, first + group * lanes * 4 + ky % 4, &totals);
+            good &= count(from, 1, &totals);
+            first[group * lanes * 4 + ky % 4] = *from;
         }
     channel->number = c;
     channel->head.start = block + 4 * lane;
