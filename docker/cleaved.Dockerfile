@@ -1,5 +1,6 @@
 # The server: built and run on Debian slim, as nobody, with the default bundle.
 # docker build -f docker/cleaved.Dockerfile -t cleaved .
+# For other CPUs: docker buildx build --platform linux/amd64,linux/arm64 …
 FROM debian:12-slim AS build
 RUN apt-get update && apt-get install -y --no-install-recommends \
     gcc libc6-dev cmake ninja-build pkg-config libmicrohttpd-dev \
@@ -17,5 +18,10 @@ RUN apt-get update && apt-get install -y --no-install-recommends \
 COPY --from=build /out/usr/bin/cleaved /usr/bin/cleaved
 COPY --from=build /out/usr/share/cleave /usr/share/cleave
 USER 65532:65532
+# It writes no file: run it with a read-only root and without capabilities.
+# Settings by environment, so that the health check sees the same ones.
+ENV CLEAVE_LISTEN=0.0.0.0:8080
 EXPOSE 8080
-ENTRYPOINT ["/usr/bin/cleaved", "--listen", "0.0.0.0:8080"]
+HEALTHCHECK --interval=10s --timeout=7s --start-period=30s --retries=3 \
+    CMD ["/usr/bin/cleaved", "--healthcheck"]
+ENTRYPOINT ["/usr/bin/cleaved"]

@@ -292,6 +292,10 @@ static enum api_status read_flags(struct reading *reading, int argc,
             *action = SRV_CHECK;
             continue;
         }
+        if (strcmp(flag, "--healthcheck") == 0) {
+            *action = SRV_HEALTHCHECK;
+            continue;
+        }
         if (strncmp(flag, "--", 2) != 0)
             return api_fail(error, API_USAGE, "unexpected argument \"%.60s\"",
                             flag);
@@ -417,6 +421,8 @@ void srv_config_help(FILE *out)
     }
     fputs("  --config PATH              read settings from a JSON file\n"
           "  --check-config             check settings and bundle, print the "
+          "settings, end\n"
+          "  --healthcheck              ask the server that runs with these "
           "settings, end\n"
           "  --version                  print the version, end\n"
           "  --help                     print this, end\n\n"

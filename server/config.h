@@ -41,7 +41,13 @@ struct srv_config {
 };
 
 /* What the command line asks for besides settings. */
-enum srv_action { SRV_SERVE, SRV_CHECK, SRV_HELP, SRV_VERSION };
+enum srv_action {
+    SRV_SERVE,
+    SRV_CHECK,
+    SRV_HEALTHCHECK,
+    SRV_HELP,
+    SRV_VERSION
+};
 
 /* Merges all sources into *config. API_USAGE with a sentence that names the
  * source of the fault. `environment` is environ's form. */

@@ -9,6 +9,7 @@
 #include "nn/nn.h"
 #include "server/app.h"
 #include "server/handlers.h"
+#include "server/healthcheck.h"
 #include "server/http.h"
 #include "server/lifecycle.h"
 #include "server/listener.h"
@@ -245,6 +246,9 @@ int main(int argc, char **argv)
         break;
     case SRV_CHECK:
         status = check(&config, &error);
+        break;
+    case SRV_HEALTHCHECK:
+        status = srv_healthcheck(&config, &error);
         break;
     case SRV_SERVE:
         srv_log_set_level((enum srv_log_level)config.log_level);

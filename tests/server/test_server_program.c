@@ -26,7 +26,7 @@ START_TEST(version_and_help_end_well)
     static const char *const named[] = {
         "--listen",   "--model",       "--workers",      "--queue",
         "--drain-ms", "--deadline-ms", "--http-threads", "--check-config",
-        "CLEAVE_CPU", "SIGTERM"};
+        "CLEAVE_CPU", "SIGTERM",       "--healthcheck"};
     for (size_t i = 0; i < sizeof named / sizeof *named; i++)
         ck_assert_msg(strstr(output, named[i]) != NULL, "no %s", named[i]);
 }
@@ -110,15 +110,42 @@ START_TEST(a_taken_port_is_named)
 }
 END_TEST
 
+START_TEST(healthcheck_asks_the_running_server)
+{
+    struct running_server server;
+    char address[40];
+    server_start(&server, NULL);
+    const char *const check[] = {"--healthcheck", "--listen", address, NULL};
+    snprintf(address, sizeof address, "127.0.0.1:%u", server.port);
+    ck_assert_msg(run(check, NULL) == 0, "%s", output);
+    /* The address that it was told to listen on, as containers have it. */
+    snprintf(address, sizeof address, "0.0.0.0:%u", server.port);
+    ck_assert_msg(run(check, NULL) == 0, "%s", output);
+    /* One that speaks TLS would not take this for an answer. */
+    ck_assert_int_eq(
+        run((const char *const[]){"--healthcheck", "--listen", address,
+                                  "--tls-cert", "x", "--tls-key", "x", NULL},
+            NULL),
+        1);
+    ck_assert_ptr_nonnull(strstr(output, "no answer"));
+    ck_assert_int_eq(server_end(&server, SIGTERM), 0);
+    ck_assert_int_eq(run(check, NULL), 1);
+    ck_assert_ptr_nonnull(strstr(output, address));
+    ck_assert_int_eq(run((const char *const[]){"--healthcheck", "--listen",
+                                               "127.0.0.1:0", NULL},
+                         NULL),
+                     2);
+}
+END_TEST
+
 START_TEST(other_thread_counts_work)
 {
     static const char *const counts[] = {"1", "2", "5"};
     struct running_server server;
-    server_start(&server, (const char *const[]){"--http-threads", counts[_i],
-                                                "--workers", counts[_i],
-                                                "--threads-per-request",
-                                                counts[_i],
-                                                "--connections", "16", NULL});
+    server_start(&server, (const char *const[]){
+                              "--http-threads", counts[_i], "--workers",
+                              counts[_i], "--threads-per-request", counts[_i],
+                              "--connections", "16", NULL});
     size_t bytes;
     char *photo = file_read(PHOTO, &bytes);
     for (int i = 0; i < 5; i++) {
@@ -161,6 +188,7 @@ Suite *make_suite(void)
     tcase_add_test(tests, check_config_opens_the_bundle);
     tcase_add_test(tests, a_broken_start_ends_with_1);
     tcase_add_test(tests, a_taken_port_is_named);
+    tcase_add_test(tests, healthcheck_asks_the_running_server);
     tcase_add_loop_test(tests, other_thread_counts_work, 0, 3);
     tcase_add_loop_test(tests, ipv6_and_every_address_work, 0, 3);
     Suite *suite = suite_create("server program");

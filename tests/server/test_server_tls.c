@@ -51,6 +51,24 @@ static long get(const char *path)
     return exchange.code;
 }
 
+START_TEST(healthcheck_speaks_tls)
+{
+    char address[40], output[400];
+    snprintf(address, sizeof address, "127.0.0.1:%u", server.port);
+    const char *const arguments[] = {
+        "--healthcheck", "--listen",  address, "--tls-cert",
+        certificate,     "--tls-key", key,     NULL};
+    ck_assert_msg(server_run(arguments, NULL, output, sizeof output) == 0, "%s",
+                  output);
+    /* Plain HTTP gets none from a server that speaks TLS. */
+    ck_assert_int_eq(
+        server_run(
+            (const char *const[]){"--healthcheck", "--listen", address, NULL},
+            NULL, output, sizeof output),
+        1);
+}
+END_TEST
+
 START_TEST(requests_are_answered_over_tls)
 {
     size_t bytes;
@@ -177,6 +195,7 @@ Suite *make_suite(void)
 {
     TCase *tests = tcase_create("tls");
     tcase_add_unchecked_fixture(tests, start, end);
+    tcase_add_test(tests, healthcheck_speaks_tls);
     tcase_add_test(tests, requests_are_answered_over_tls);
     tcase_add_test(tests, old_versions_are_refused);
     tcase_add_test(tests, plain_requests_and_silence_are_cut_off);
