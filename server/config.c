@@ -398,8 +398,8 @@ out:
 
 void srv_config_help(FILE *out)
 {
-    fputs("cleaved: classify pictures and finish what devices began\n\n"
-          "usage: cleaved [OPTION]…\n\n"
+    fputs("Usage: cleaved [OPTION]...\n\n"
+          "Classify pictures, and finish what devices began.\n\n"
           "Each option can also be an environment variable (--http-threads is\n"
           "CLEAVE_HTTP_THREADS) or a member of a JSON file (http_threads). A\n"
           "flag wins over the environment, that over the file.\n\n",
