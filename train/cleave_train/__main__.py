@@ -10,7 +10,7 @@ import torch
 
 from .recipe import load_recipe
 
-DEFAULT_RECIPE = Path(__file__).parents[1] / "recipes" / "default.toml"
+DEFAULT_RECIPE = Path(__file__).parent / "recipes" / "default.toml"
 
 
 def _add_recipe(parser: argparse.ArgumentParser) -> None:

@@ -28,7 +28,7 @@ from cleave_train.recipe import BackboneSpec, Coder, LayerSpec, Rate, Recipe, St
 from cleave_train.reference import Reference
 from cleave_train.targets import Target
 
-RECIPES = Path(__file__).parents[1] / "recipes"
+RECIPES = Path(__file__).parents[1] / "cleave_train" / "recipes"
 CPU, SIZE, CLASSES = torch.device("cpu"), 32, 5
 SAVED = load_recipe(RECIPES / "bottlefit.toml")
 CONVS = (LayerSpec("conv", 3, 2, (6,)), LayerSpec("conv", 3, 2))
