@@ -15,6 +15,7 @@
 #define SEEDS 2
 #define LENGTH_MS 600000u
 #define QUICK_LENGTH_MS 200000u
+#define LINK_STEP_MS 500u
 
 static const double deadlines_ms[] = {0, 100, 300, 600};
 #define AIMS (sizeof deadlines_ms / sizeof deadlines_ms[0])
@@ -38,6 +39,9 @@ static void print_help(FILE *out)
         "  --json FILE               write the figures there\n"
         "  --pictures FILE           write every picture of every decider "
         "there\n"
+        "  --links FILE              write the links there, as mean Mbit/s of "
+        "each half\n"
+        "                            second, and end\n"
         "\n"
         "Exit status: 0 done, 1 something failed, 2 wrong usage, 3 done, but "
         "the policy\n"
@@ -168,6 +172,27 @@ static bool replay(struct world *world, FILE *pictures, struct table *table)
     return true;
 }
 
+/* For bench/link/run, which plays them on a real link. */
+static bool write_links(const char *path)
+{
+    FILE *out = fopen(path, "we");
+    if (!out)
+        return false;
+    fputs("trace,at_ms,mbit_per_s\n", out);
+    for (size_t i = 0; i < trace_count; i++) {
+        const struct trace *trace = &traces[i];
+        for (size_t at_ms = 0; at_ms + LINK_STEP_MS <= trace->length_ms;
+             at_ms += LINK_STEP_MS) {
+            double bytes = trace->sent_bytes[at_ms + LINK_STEP_MS] -
+                           trace->sent_bytes[at_ms];
+            fprintf(out, "%s,%zu,%.4f\n", trace->name, at_ms,
+                    bytes * 8 / 1000 / LINK_STEP_MS);
+        }
+    }
+    bool written = !ferror(out);
+    return fclose(out) == 0 && written;
+}
+
 /* Points of the bundle, in the order of its own list. */
 static uint16_t read_points(const char *path,
                             struct api_point points[API_LIMIT_POINTS])
@@ -192,7 +217,7 @@ static uint16_t read_points(const char *path,
 }
 
 struct arguments {
-    const char *bundle, *json, *pictures;
+    const char *bundle, *json, *pictures, *links;
     double device_ms_per_mmac, period_ms;
     bool quick;
 };
@@ -206,6 +231,7 @@ static bool parse(int argc, char **argv, struct arguments *arguments)
         {"period-ms", required_argument, NULL, 't'},
         {"json", required_argument, NULL, 'j'},
         {"pictures", required_argument, NULL, 'p'},
+        {"links", required_argument, NULL, 'l'},
         {NULL, 0, NULL, 0}};
     int letter;
     while ((letter = getopt_long(argc, argv, "", options, NULL)) != -1) {
@@ -221,6 +247,8 @@ static bool parse(int argc, char **argv, struct arguments *arguments)
             arguments->json = optarg;
         else if (letter == 'p')
             arguments->pictures = optarg;
+        else if (letter == 'l')
+            arguments->links = optarg;
         else
             return false;
     }
@@ -252,6 +280,12 @@ int main(int argc, char **argv)
         !collect_traces(argv + optind, argc - optind,
                         arguments.quick ? QUICK_LENGTH_MS : LENGTH_MS))
         goto out;
+    if (arguments.links) {
+        status = write_links(arguments.links)
+                     ? 0
+                     : complain("the links' file cannot be written");
+        goto out;
+    }
     if (arguments.pictures && !(pictures = fopen(arguments.pictures, "we"))) {
         complain("the pictures' file cannot be written");
         goto out;
