@@ -124,8 +124,9 @@ class Replay:
         return self.fetch(path + ("?" + urlencode(query) if query else ""), body, media_type)
 
     def check(self, operation_id: str, name: str) -> str:
-        """What is wrong with the answer to an example, or ""."""
-        responses = self.operations[operation_id][3]["responses"]
+        """What is wrong with the answer to an example, or ""; nobody here has a token."""
+        operation = self.operations[operation_id][3]
+        responses = operation["responses"]
         status, media_type, body = self.send(operation_id, name)
         if str(status) not in responses:
             return f"answered {status}, which is not documented"
@@ -134,11 +135,12 @@ class Replay:
             return f"answered {media_type}, which is not documented"
         promised = [
             (code, example)
-            for code, label, example in self.promises(self.operations[operation_id][3])
+            for code, label, example in self.promises(operation)
             if label == name
         ]
         if not promised:
-            return "" if status == 200 else f"answered {status}"
+            wants_token = operation.get("security") and {} not in operation["security"]
+            return "" if status == (403 if wants_token else 200) else f"answered {status}"
         code, example = promised[0]
         self.unused.discard(id(example))
         if str(status) != code or not alike(example["value"], json.loads(body)):
