@@ -1,7 +1,6 @@
 /* Whole models at one CPU level: PyTorch's values, scalar's, no allocation. */
 #include <check.h>
 #include <math.h>
-#include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,9 +13,9 @@
 #include "nn/plan.h"
 #include "tests/nn/golden.h"
 #include "tests/nn/reference.h"
+#include "tests/nn/rig.h"
 #include "tests/run_suite.h"
 
-#define TINY CLEAVE_SOURCE_DIR "/tests/data/tiny.safetensors"
 #define OPERATORS CLEAVE_SOURCE_DIR "/tests/data/operators.safetensors"
 #define DEFAULT CLEAVE_SOURCE_DIR "/models/default.safetensors"
 
@@ -59,68 +58,9 @@ void *__wrap_aligned_alloc(size_t alignment, size_t bytes)
     return __real_aligned_alloc(alignment, bytes);
 }
 
-static void *get(size_t bytes)
-{
-    void *memory = malloc(bytes);
-
-    ck_assert_ptr_nonnull(memory);
-    return memory;
-}
-
-/* Everything that running one model takes. */
-struct rig {
-    struct nn_model *model;
-    struct nn_context *context;
-    uint8_t *pixels;
-    float *latent, *restored, *probabilities;
-    uint8_t *payload;
-};
-
-static void rig_open(struct rig *rig, const char *path)
-{
-    struct api_error error = {0};
-    const struct nn_input *input;
-    size_t pixel_bytes, values = 0, bound = 0;
-
-    memset(rig, 0, sizeof *rig);
-    ck_assert_msg(nn_model_open(path, &rig->model, &error) == API_OK, "%s",
-                  error.text);
-    ck_assert_int_eq(nn_context_open(rig->model, &rig->context, &error),
-                     API_OK);
-    input = nn_model_input(rig->model);
-    pixel_bytes = (size_t)input->width * input->height * 3;
-    for (uint16_t i = 0; i < nn_model_point_count(rig->model); i++) {
-        if (nn_latent_values(rig->model, i) > values)
-            values = nn_latent_values(rig->model, i);
-        if (nn_latent_bound(rig->model, i) > bound)
-            bound = nn_latent_bound(rig->model, i);
-    }
-    rig->pixels = get(pixel_bytes);
-    for (size_t i = 0; i < pixel_bytes; i++) /* a smooth picture */
-        rig->pixels[i] =
-            (uint8_t)(127.5 + 120 * sin((double)i * 0.001 + (double)(i % 3)));
-    rig->latent = get((values + 1) * sizeof(float));
-    rig->restored = get((values + 1) * sizeof(float));
-    rig->probabilities = get(nn_model_class_count(rig->model) * sizeof(float));
-    rig->payload = get(bound + 1);
-}
-
-static void rig_close(struct rig *rig)
-{
-    free(rig->payload);
-    free(rig->probabilities);
-    free(rig->restored);
-    free(rig->latent);
-    free(rig->pixels);
-    nn_context_close(&rig->context);
-    nn_model_close(&rig->model);
-    ck_assert_ptr_null(rig->context);
-    ck_assert_ptr_null(rig->model);
-}
-
 START_TEST(nodes_match_pytorch)
 {
-    static const char *const paths[] = {TINY, OPERATORS};
+    static const char *const paths[] = {RIG_TINY, OPERATORS};
     static const char *const goldens[] = {"tiny_golden.safetensors",
                                           "operators_golden.safetensors"};
     struct nn_bundle *bundle = NULL;
@@ -137,7 +77,7 @@ START_TEST(nodes_match_pytorch)
         uint32_t nodes = graph.node_count;
         size_t in_floats =
             (size_t)graph.input[0] * graph.input[1] * graph.input[2];
-        float *input = get(in_floats * sizeof(float));
+        float *input = rig_memory(in_floats * sizeof(float));
         char name[300];
 
         snprintf(name, sizeof name, "input/%s", graph.name);
@@ -161,8 +101,8 @@ START_TEST(nodes_match_pytorch)
             graph.node_count = node + 1;
             ck_assert_int_eq(
                 nn_plan_build(&graph, kernels, weights, &plan, NULL), API_OK);
-            arena = get((plan->arena_floats + 1) * sizeof(float));
-            output = get(nn_shape_floats(&plan->out) * sizeof(float));
+            arena = rig_memory((plan->arena_floats + 1) * sizeof(float));
+            output = rig_memory(nn_shape_floats(&plan->out) * sizeof(float));
             nn_plan_run(plan, NULL, arena, input, output);
             golden_compare(golden, name, output, nn_shape_floats(&plan->out));
             free(output);
@@ -186,7 +126,7 @@ START_TEST(tiny_points_match_pytorch)
     uint32_t classes;
     size_t pixel_bytes;
 
-    rig_open(&rig, TINY);
+    rig_open(&rig, RIG_TINY);
     ck_assert_str_eq(nn_cpu_name(), level->name);
     classes = nn_model_class_count(rig.model);
     pixel_bytes = (size_t)nn_model_input(rig.model)->width *
@@ -235,7 +175,7 @@ END_TEST
 
 START_TEST(runs_do_not_allocate)
 {
-    static const char *const paths[] = {TINY, DEFAULT};
+    static const char *const paths[] = {RIG_TINY, DEFAULT};
     struct rig rig;
     size_t before;
 
@@ -296,7 +236,7 @@ static void run_graph(const struct nn_graph *graph,
 
     ck_assert_int_eq(nn_plan_build(graph, kernels, weights, &plan, NULL),
                      API_OK);
-    arena = get((plan->arena_floats + 1) * sizeof(float));
+    arena = rig_memory((plan->arena_floats + 1) * sizeof(float));
     for (size_t i = 0; i < plan->arena_floats; i++)
         arena[i] = NAN; /* what a run must not read before writing it */
     nn_plan_run(plan, NULL, arena, input, output);
@@ -317,7 +257,7 @@ START_TEST(default_graphs_match_scalar)
         const struct nn_graph *graph = &bundle->graphs[i];
         size_t in_floats =
             (size_t)graph->input[0] * graph->input[1] * graph->input[2];
-        float *input = get(in_floats * sizeof(float));
+        float *input = rig_memory(in_floats * sizeof(float));
         struct nn_plan *plan = NULL;
         float *got, *expected;
         size_t count;
@@ -328,8 +268,8 @@ START_TEST(default_graphs_match_scalar)
                          API_OK);
         count = nn_shape_floats(&plan->out);
         nn_plan_close(&plan);
-        got = get(count * sizeof(float));
-        expected = get(count * sizeof(float));
+        got = rig_memory(count * sizeof(float));
+        expected = rig_memory(count * sizeof(float));
         run_graph(graph, kernels, ours, input, got);
         run_graph(graph, &nn_kernels_scalar, theirs, input, expected);
         compare_levels(graph->name, got, expected, count);
@@ -372,116 +312,6 @@ START_TEST(default_weights_are_shared)
 }
 END_TEST
 
-/* One worker of several on the same model, with its own context. */
-struct worker {
-    const struct nn_model *model;
-    const uint8_t *pixels;
-    float *probabilities; /* of its last round */
-    bool failed;
-};
-
-static void *work(void *with)
-{
-    struct worker *worker = with;
-    struct nn_context *context = NULL;
-
-    worker->failed = nn_context_open(worker->model, &context, NULL) != API_OK;
-    for (int round = 0; round < 20 && !worker->failed; round++)
-        worker->failed = nn_run_full(context, 0, worker->pixels,
-                                     worker->probabilities) != API_OK;
-    nn_context_close(&context);
-    return NULL;
-}
-
-START_TEST(threads_share_a_model)
-{
-    enum { WORKERS = 4 };
-    struct worker workers[WORKERS];
-    pthread_t threads[WORKERS];
-    struct rig rig;
-    size_t bytes;
-
-    rig_open(&rig, TINY);
-    bytes = nn_model_class_count(rig.model) * sizeof(float);
-    for (int i = 0; i < WORKERS; i++) {
-        workers[i] = (struct worker){rig.model, rig.pixels, get(bytes), false};
-        ck_assert_int_eq(pthread_create(&threads[i], NULL, work, &workers[i]),
-                         0);
-    }
-    ck_assert_int_eq(nn_run_full(rig.context, 0, rig.pixels, rig.probabilities),
-                     API_OK);
-    for (int i = 0; i < WORKERS; i++) {
-        ck_assert_int_eq(pthread_join(threads[i], NULL), 0);
-        ck_assert(!workers[i].failed);
-        ck_assert_mem_eq(workers[i].probabilities, rig.probabilities, bytes);
-        free(workers[i].probabilities);
-    }
-    rig_close(&rig);
-}
-END_TEST
-
-START_TEST(thread_counts_out_of_range_are_refused)
-{
-    struct rig rig;
-    struct api_error error = {0};
-
-    rig_open(&rig, TINY);
-    ck_assert_int_eq(nn_context_use_threads(rig.context, 0, &error), API_USAGE);
-    ck_assert_int_eq(
-        nn_context_use_threads(rig.context, API_LIMIT_THREADS + 1, &error),
-        API_USAGE);
-    ck_assert_int_eq(nn_run_full(rig.context, 0, rig.pixels, rig.probabilities),
-                     API_OK);
-    rig_close(&rig);
-}
-END_TEST
-
-/* A context changes its threads between runs; every head, tail and network
- * then says the same to the bit. */
-START_TEST(threads_of_a_run_change_no_bit)
-{
-    static const uint32_t counts[] = {2, 3, 7, 1};
-    struct rig rig;
-    size_t latent_bytes, bytes;
-    float *latent, *probabilities;
-
-    rig_open(&rig, TINY);
-    bytes = nn_model_class_count(rig.model) * sizeof(float);
-    probabilities = get(bytes);
-    for (uint16_t i = 0; i < nn_model_point_count(rig.model); i++) {
-        bool split = nn_model_point(rig.model, i)->kind == API_POINT_SPLIT;
-
-        latent_bytes = nn_latent_values(rig.model, i) * sizeof(float);
-        latent = get(latent_bytes + 1);
-        for (size_t k = 0; k <= sizeof counts / sizeof counts[0]; k++) {
-            float *to = k ? rig.probabilities : probabilities;
-
-            if (split) {
-                float *made = k ? rig.latent : latent;
-
-                ck_assert_int_eq(nn_run_head(rig.context, i, rig.pixels, made),
-                                 API_OK);
-                ck_assert_int_eq(nn_run_tail(rig.context, i, made, to), API_OK);
-            } else {
-                ck_assert_int_eq(nn_run_full(rig.context, i, rig.pixels, to),
-                                 API_OK);
-            }
-            if (k && split)
-                ck_assert_mem_eq(rig.latent, latent, latent_bytes);
-            if (k)
-                ck_assert_mem_eq(rig.probabilities, probabilities, bytes);
-            if (k < sizeof counts / sizeof counts[0])
-                ck_assert_int_eq(
-                    nn_context_use_threads(rig.context, counts[k], NULL),
-                    API_OK);
-        }
-        free(latent);
-    }
-    free(probabilities);
-    rig_close(&rig);
-}
-END_TEST
-
 START_TEST(points_share_tails_as_the_bundle_says)
 {
     struct rig rig;
@@ -505,7 +335,7 @@ START_TEST(points_without_a_part_are_refused)
     struct rig rig;
     uint16_t count;
 
-    rig_open(&rig, TINY);
+    rig_open(&rig, RIG_TINY);
     count = nn_model_point_count(rig.model);
     for (uint16_t i = 0; i < count; i++) {
         const struct api_point *point = nn_model_point(rig.model, i);
@@ -590,9 +420,6 @@ Suite *make_suite(void)
     if (level != &nn_kernels_scalar)
         tcase_add_test(cases, default_graphs_match_scalar);
     tcase_add_test(cases, default_weights_are_shared);
-    tcase_add_test(cases, threads_share_a_model);
-    tcase_add_test(cases, thread_counts_out_of_range_are_refused);
-    tcase_add_test(cases, threads_of_a_run_change_no_bit);
     tcase_add_test(cases, points_share_tails_as_the_bundle_says);
     tcase_add_test(cases, points_without_a_part_are_refused);
     tcase_add_test(cases, a_missing_file_is_not_found);
