@@ -36,6 +36,7 @@
 #define API_LIMIT_PRIOR_ENTRIES (1u << 18)    /* of one prior's CDF tables */
 #define API_LIMIT_NODES 4096u                 /* nodes of one graph */
 #define API_LIMIT_TENSOR_SIDE 65536u          /* any one dimension */
+#define API_LIMIT_KNOWN_CLASSES 8u            /* of one graph's known answer */
 #define API_LIMIT_ARENA_BYTES (1u << 30)      /* working memory of one run */
 #define API_LIMIT_THREADS 64u                 /* of one run */
 #define API_LIMIT_PACKED_BYTES (1u << 30)     /* a model's weights in memory */

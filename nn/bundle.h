@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "api/limits.h"
 #include "api/point.h"
 #include "api/status.h"
 #include "nn/nn.h"
@@ -85,11 +86,23 @@ struct nn_node {
     struct nn_quant quant;             /* of its result */
 };
 
+/* An input made of a seed, and what a graph answers to it: docs/WIRE.md. The
+ * parser guarantees: classes are labels' numbers, probabilities lie in 1e-30 to
+ * 1, the tolerance in 1e-6 to 0.5, the shift in 0 to 30. */
+struct nn_known_answer {
+    uint32_t seed;
+    uint8_t shift;                     /* how small a latent's values are */
+    uint8_t count;                     /* of top; 0: nothing is known */
+    float tolerance;                   /* relative to each probability */
+    struct nn_class top[API_LIMIT_KNOWN_CLASSES];
+};
+
 struct nn_graph {
     const char *name;
     uint32_t input[3];                 /* height, width, channels */
     uint32_t node_count;
     struct nn_node *nodes;
+    struct nn_known_answer known;
 };
 
 /* A bucket of a table is NN_BUCKET of the 65536 values that are looked up. */

@@ -42,7 +42,9 @@ static enum api_status read_graph(struct nn_bundle *bundle, const char *name,
         if (status != API_OK)
             return status;
     }
-    return API_OK;
+    return nn_bundle_read_known(bundle, name,
+                                nn_json_member(json, "known_answer"),
+                                &graph->known, error);
 }
 
 enum api_status nn_bundle_read_graphs(struct nn_bundle *bundle,

@@ -34,6 +34,14 @@ enum api_status nn_bundle_read_node(const struct nn_bundle *bundle,
                                     uint32_t index, const struct nn_json *json,
                                     struct api_error *error);
 
+/* Reads a graph's known answer from its JSON; `json` may be NULL, then nothing
+ * is known. Needs the bundle's labels. */
+enum api_status nn_bundle_read_known(const struct nn_bundle *bundle,
+                                     const char *graph,
+                                     const struct nn_json *json,
+                                     struct nn_known_answer *known,
+                                     struct api_error *error);
+
 /* Each reads its part of bundle->document into *bundle, which frees whatever
  * was read when closed, also after a failure. Needs, in this order: tensors,
  * input and labels, graphs and priors, points. */

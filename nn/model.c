@@ -5,6 +5,7 @@
 #include "api/limits.h"
 #include "nn/bundle.h"
 #include "nn/cpu.h"
+#include "nn/known_answer.h"
 #include "nn/latent.h"
 #include "nn/nn.h"
 #include "nn/plan.h"
@@ -463,6 +464,38 @@ enum api_status nn_run_full(struct nn_context *context, uint16_t point,
     nn_plan_run(plan_of(model, at->full), context->threads, context->arena,
                 context->picture, probabilities);
     return API_OK;
+}
+
+/* What is known of a graph that the server runs, or NULL. */
+static const struct nn_known_answer *known_answer(const struct nn_model *model,
+                                                  uint16_t point)
+{
+    const struct nn_graph *graph = server_graph(model, point);
+
+    return graph && graph->known.count > 0 ? &graph->known : NULL;
+}
+
+bool nn_known_input(const struct nn_model *model, uint16_t point,
+                    uint8_t *pixels, float *latent)
+{
+    const struct nn_known_answer *known = known_answer(model, point);
+
+    if (!known)
+        return false;
+    if (point_at(model, point)->info.kind == API_POINT_SPLIT)
+        nn_known_latent(known, latent, nn_latent_values(model, point));
+    else
+        nn_known_pixels(known, pixels, picture_values(model));
+    return true;
+}
+
+enum api_status nn_known_check(const struct nn_model *model, uint16_t point,
+                               const float *probabilities,
+                               struct api_error *error)
+{
+    const struct nn_known_answer *known = known_answer(model, point);
+
+    return known ? nn_known_compare(known, probabilities, error) : API_OK;
 }
 
 enum api_status nn_latent_encode(struct nn_context *context, uint16_t point,

@@ -143,6 +143,20 @@ enum api_status nn_run_tail(struct nn_context *context, uint16_t point,
 enum api_status nn_run_full(struct nn_context *context, uint16_t point,
                             const uint8_t *pixels, float *probabilities);
 
+/* Writes the input whose answer the bundle knows for what a server runs for
+ * the point (docs/WIRE.md, Known answer): `pixels` of an offload point, as
+ * nn_run_full takes them, the `latent` of a split one. False, with nothing
+ * written, if it knows none. */
+bool nn_known_input(const struct nn_model *model, uint16_t point,
+                    uint8_t *pixels, float *latent);
+
+/* Is this what should come of nn_known_input? API_BAD_BUNDLE, with a class's
+ * two probabilities as the reason, if not: weights are damaged, or this CPU or
+ * this build computes something else. API_OK if nothing is known. */
+enum api_status nn_known_check(const struct nn_model *model, uint16_t point,
+                               const float *probabilities,
+                               struct api_error *error);
+
 /* The `top_count` most probable classes, best first; ties go to the lower
  * index. Returns how many were written (at most class_count). */
 uint32_t nn_top(const float *probabilities, uint32_t class_count,

@@ -36,7 +36,8 @@ static struct net *plain_net(uint32_t height, uint32_t width, uint32_t channels)
         net->biases[i] = net_float(-2, 2);
     }
     net->graph =
-        (struct nn_graph){"int8", {height, width, channels}, 0, net->nodes};
+        (struct nn_graph){"int8", {height, width, channels}, 0,
+                          .nodes = net->nodes};
     net->values[0] = (struct int8_value){
         .height = height, .width = width, .channels = channels};
     int8_value_open(&net->values[0]);

@@ -160,7 +160,8 @@ START_TEST(conv_of_every_window)
         .groups = 1,
         .pad = {(uint8_t)s->pad_top, (uint8_t)s->pad_bottom,
                 (uint8_t)s->pad_left, (uint8_t)s->pad_right}};
-    const struct nn_graph graph = {"g", {s->height, s->width, 4}, 1, &node};
+    const struct nn_graph graph = {
+        "g", {s->height, s->width, 4}, 1, .nodes = &node};
     struct nn_weights *packed = NULL;
 
     ck_assert_int_eq(nn_weights_open(level, &packed), API_OK);
@@ -250,7 +251,7 @@ START_TEST(deep_convs_sum_all_chunks)
         {0},
         {.op = NN_OP_ADD, .act = NN_ACT_RELU, .in_count = 2, .in = {1, 2}}};
     const struct nn_graph graph = {
-        "g", {s->height, s->width, s->channels}, 3, nodes};
+        "g", {s->height, s->width, s->channels}, 3, .nodes = nodes};
     struct nn_weights *packed = NULL;
 
     nodes[1] = nodes[0]; /* fused with the addition to the first's result */
@@ -391,7 +392,8 @@ static void run_alone(const struct nn_node *node, struct nn_weights *weights,
                       float (*values)[VALUE_FLOATS], float *out)
 {
     struct nn_node alone = *node;
-    struct nn_graph graph = {"g", {HEIGHT, WIDTH, CHANNELS}, 1, &alone};
+    struct nn_graph graph = {
+        "g", {HEIGHT, WIDTH, CHANNELS}, 1, .nodes = &alone};
 
     alone.in[0] = 0;
     if (node->op == NN_OP_ADD) {
@@ -419,7 +421,8 @@ START_TEST(random_graphs_run_as_their_nodes_do)
     fill(values[0], VALUE_FLOATS, FILL_NORMAL, 12);
     for (int round = 0; round < 1500; round++) {
         struct nn_node nodes[NODES_MAX];
-        struct nn_graph graph = {"g", {HEIGHT, WIDTH, CHANNELS}, 0, nodes};
+        struct nn_graph graph = {
+            "g", {HEIGHT, WIDTH, CHANNELS}, 0, .nodes = nodes};
         struct nn_plan *plan = NULL;
         float out[VALUE_FLOATS];
 
@@ -464,7 +467,8 @@ START_TEST(a_chain_reuses_its_memory)
     struct pool_of_tensors pool;
     struct nn_weights *weights = NULL;
     struct nn_node nodes[12];
-    const struct nn_graph graph = {"g", {HEIGHT, WIDTH, CHANNELS}, 12, nodes};
+    const struct nn_graph graph = {
+        "g", {HEIGHT, WIDTH, CHANNELS}, 12, .nodes = nodes};
     struct nn_plan *plan = NULL;
 
     pool_open(&pool);
@@ -485,7 +489,8 @@ START_TEST(dead_nodes_do_not_run)
     struct pool_of_tensors pool;
     struct nn_weights *weights = NULL;
     struct nn_node nodes[3];
-    const struct nn_graph graph = {"g", {HEIGHT, WIDTH, CHANNELS}, 3, nodes};
+    const struct nn_graph graph = {
+        "g", {HEIGHT, WIDTH, CHANNELS}, 3, .nodes = nodes};
     struct nn_plan *plan = NULL;
 
     pool_open(&pool);

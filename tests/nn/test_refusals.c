@@ -58,7 +58,7 @@ static void flawed_open(struct flawed *f)
                                    .weight = &f->linear,
                                    .out = {0, 3},
                                    .inch = {0, 4}};
-    f->graph = (struct nn_graph){"flawed", {5, 5, 2}, 4, f->nodes};
+    f->graph = (struct nn_graph){"flawed", {5, 5, 2}, 4, .nodes = f->nodes};
 }
 
 static void set_input(struct flawed *f, uint32_t h, uint32_t w, uint32_t c)
@@ -293,7 +293,8 @@ END_TEST
 START_TEST(too_much_memory_at_once_is_refused)
 {
     struct nn_node nodes[10];
-    const struct nn_graph graph = {"big", {8192, 8192, 1}, 10, nodes};
+    const struct nn_graph graph = {
+        "big", {8192, 8192, 1}, 10, .nodes = nodes};
     struct nn_weights *weights = NULL;
     struct nn_plan *plan = NULL;
     struct api_error error = {0};

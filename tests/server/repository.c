@@ -2,6 +2,7 @@
 #include "repository.h"
 
 #include <check.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -116,6 +117,19 @@ void repository_put_broken(const struct repository *repository,
     char bytes[MOST_BYTES];
     size_t count = read_tiny(bytes);
     write_bundle(repository, name, version, bytes, count / 2);
+}
+
+void repository_put_damaged(const struct repository *repository,
+                            const char *name, const char *version)
+{
+    char bytes[MOST_BYTES];
+    size_t count = make_variant(bytes, name, version, 'f');
+    size_t header = (uint8_t)bytes[0] | (size_t)(uint8_t)bytes[1] << 8;
+    size_t tensor = find(bytes, count, 0, "\"middle\":{");
+    size_t from = find(bytes, count, tensor, "\"data_offsets\":[");
+    /* The sign of its first F16. */
+    bytes[8 + header + strtoul(bytes + from, NULL, 10) + 1] ^= (char)0x80;
+    write_bundle(repository, name, version, bytes, count);
 }
 
 void repository_misplace(const struct repository *repository, const char *name,

@@ -25,6 +25,10 @@ void repository_put_two_tails(const struct repository *repository);
 void repository_put_broken(const struct repository *repository,
                            const char *name, const char *version);
 
+/* Puts the tiny model there with one bit of one weight flipped. */
+void repository_put_damaged(const struct repository *repository,
+                            const char *name, const char *version);
+
 /* Puts the bundle called name and version into folders of other names. */
 void repository_misplace(const struct repository *repository, const char *name,
                          const char *version, const char *folder_name,

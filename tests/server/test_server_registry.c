@@ -140,6 +140,22 @@ START_TEST(a_bad_bundle_leaves_the_old_one)
 }
 END_TEST
 
+START_TEST(a_damaged_weight_fails_the_self_test)
+{
+    struct api_error error = {API_OK, ""};
+    repository_put(&repository, "tiny", "0.1.0", '1');
+    open_good("");
+    repository_put_damaged(&repository, "tiny", "0.1.0");
+    scan();
+    assert_count(1, 1);
+    assert_served("tiny", NULL, "0.1.0", 1);
+    ck_assert_int_eq(srv_registry_load(registry, "tiny", &error),
+                     API_UNPROCESSABLE);
+    ck_assert_ptr_nonnull(strstr(error.text, "self-test of point "));
+    ck_assert_ptr_nonnull(strstr(error.text, "the known answer is 0."));
+}
+END_TEST
+
 START_TEST(a_lease_outlives_the_swap)
 {
     repository_put(&repository, "tiny", "0.1.0", '1');
@@ -277,6 +293,7 @@ Suite *make_suite(void)
     tcase_add_test(cases, the_newest_version_answers);
     tcase_add_test(cases, the_default_model_can_be_named);
     tcase_add_test(cases, a_bad_bundle_leaves_the_old_one);
+    tcase_add_test(cases, a_damaged_weight_fails_the_self_test);
     tcase_add_test(cases, a_lease_outlives_the_swap);
     tcase_add_test(cases, what_is_gone_is_no_longer_served);
     tcase_add_test(cases, unchanged_files_are_not_read_again);

@@ -225,7 +225,8 @@ def _add_evaluate(evaluate: argparse.ArgumentParser) -> None:
                           help="say how often PyTorch names the same class")
     evaluate.add_argument("--json", type=Path, metavar="FILE", help="write all figures here")
     evaluate.add_argument("--write", action="store_true",
-                          help="write the figures into the bundles' points")
+                          help="write the figures into the bundles' points, and known "
+                               "answers for servers' self-tests")
     evaluate.set_defaults(call=_evaluate)
 
 

@@ -18,6 +18,7 @@ from .bundle import MEASURED, Bundle, load_bundle, save_bundle
 from .coder import TrunkEncoder
 from .engine import Answers, engine_answers, write_ppm
 from .figures import combine_exit, figures, pair_figures
+from .known_answer import add_known_answers
 from .labels import truth_index
 from .photos import Photo, find_photos
 from .picture import load_pixels
@@ -274,12 +275,13 @@ def table(rows: list[Row]) -> str:
 
 
 def write_measured(path: Path, rows: list[Row]) -> None:
-    """Puts the measured figures into a bundle's points; its fingerprint stays."""
+    """Puts measured figures and known answers into a bundle; its fingerprint stays."""
     bundle = load_bundle(path)
     measured = {row["point"]: row for row in rows}
     for point in bundle.document["points"]:
         if point["id"] in measured:
             point |= {key: measured[point["id"]][key] for key in MEASURED}
+    add_known_answers(bundle)
     save_bundle(bundle, path)
 
 

@@ -15,6 +15,7 @@ from .bundle import Bundle, fingerprint, input_document
 from .calibrate import Prior
 from .graph import Graph
 from .graph_writer import GraphWriter, module_names
+from .known_answer import add_known_answers
 from .labels import imagenet_labels
 from .methods import Method
 from .model import Backbone
@@ -157,6 +158,7 @@ def build_bundle(recipe: Recipe, method: Method, plan: list[PointSpec], priors: 
     tensors = exporter.tensors | {f"prior.{name}": array for name, array in arrays.items()}
     bundle.tensors = {name: tensors[name] for name in sorted(bundle.used_tensors())}
     bundle.document["fingerprint"] = fingerprint(bundle)
+    add_known_answers(bundle)
     return bundle
 
 

@@ -10,6 +10,7 @@ from safetensors.numpy import save
 from .bundle import Bundle, fingerprint, save_bundle
 from .entropy import build_tables
 from .graph import Graph
+from .known_answer import add_known_answers
 from .reference import Reference
 
 SIZE, CLASSES, MID, LATENT = 32, 10, 12, 8
@@ -107,6 +108,7 @@ def tiny_bundle(seed: int = 7) -> Bundle:
     _add_priors(bundle, w.rng)
     _add_points(bundle, built)
     bundle.document["fingerprint"] = fingerprint(bundle)
+    add_known_answers(bundle)
     return bundle
 
 

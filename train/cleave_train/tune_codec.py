@@ -20,6 +20,7 @@ from .bundle import Bundle, fingerprint, input_document
 from .export import provenance
 from .fit import learning_rate, save_checkpoint
 from .graph_writer import GraphWriter, layer_names
+from .known_answer import add_known_answers
 from .labels import imagenet_labels
 from .methods.base import divergence
 from .net import Network
@@ -103,6 +104,7 @@ def whole_bundle(recipe: Recipe, net: Network, labels: list[str] | None, steps: 
         "provenance": provenance(recipe, steps, views),
     }, tensors)
     bundle.document["fingerprint"] = fingerprint(bundle)
+    add_known_answers(bundle)
     return bundle
 
 

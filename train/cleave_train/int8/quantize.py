@@ -10,6 +10,7 @@ import numpy as np
 from torch import Tensor
 
 from ..bundle import MEASURED, Bundle, fingerprint
+from ..known_answer import add_known_answers
 from ..reference import Reference
 from .arithmetic import Quant
 from .ranges import affine
@@ -112,3 +113,4 @@ def quantize_bundle(bundle: Bundle, graphs: list[str], pixels: np.ndarray) -> No
     document["provenance"]["int8"] = {
         "graphs": graphs, "of": origin, "pictures": len(pixels), "date": date.today().isoformat()}
     document["fingerprint"] = fingerprint(bundle)
+    add_known_answers(bundle)

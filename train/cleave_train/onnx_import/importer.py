@@ -13,6 +13,7 @@ import numpy as np
 
 from ..bundle import DTYPES, Bundle, fingerprint, input_document, save_bundle
 from ..graph import Graph
+from ..known_answer import add_known_answers
 from ..labels import imagenet_labels
 from ..picture import InputSpec
 from .agreement import check_agreement
@@ -137,6 +138,7 @@ def build_bundle(request: Request) -> Bundle:
     check_agreement(request.model, source, network, bundle)
     bundle.tensors = _stored(bundle.tensors, request.storage)
     bundle.document["fingerprint"] = fingerprint(bundle)
+    add_known_answers(bundle)
     return bundle
 
 
