@@ -78,9 +78,12 @@ double cli_job_remote_timeout_ms(const struct cli_job *job)
 {
     double left_ms = cli_job_left_ms(job);
     int local = cli_client_local_point(job->handle);
-    if (isfinite(left_ms) && local >= 0)
-        left_ms = fmax(left_ms - local_expected_ms(job, (uint16_t)local),
-                       left_ms / 2);
+    double alone_ms = isfinite(left_ms) && local >= 0
+                          ? local_expected_ms(job, (uint16_t)local)
+                          : 0;
+    /* Where the device alone would be late, only the server can be in time. */
+    if (alone_ms < left_ms && alone_ms > 0)
+        left_ms = fmax(left_ms - alone_ms, left_ms / 2);
     if (local >= 0 && job->give_up_ms > 0)
         left_ms = fmin(left_ms, job->give_up_ms - cli_now_ms());
     return fmin(left_ms, job->handle->request_timeout_ms);

@@ -34,8 +34,8 @@ struct cli_job {
 double cli_job_left_ms(const struct cli_job *job);
 
 /* How long the server may take: what is left, less what answering here would
- * need after its failure, but never less than half of it; and no longer than
- * the decider means to wait before the device answers instead. */
+ * need after its failure if that fits, but never less than half of it; and no
+ * longer than the decider means to wait before the device answers instead. */
 double cli_job_remote_timeout_ms(const struct cli_job *job);
 
 /* What is to be decided: among points of `kind` (-1: any) those in can_run. */

@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 #include "api/json.h"
-#include "client/cleave.h"
+#include "client/client.h"
 #include "client/clock.h"
 #include "fake_server.h"
 #include "tests/run_suite.h"
@@ -320,6 +320,27 @@ START_TEST(test_deadline_is_for_the_server)
 }
 END_TEST
 
+/* A device that alone would be late waits for the server to the deadline: the
+ * answer here comes after half a second. */
+START_TEST(test_the_server_has_the_time_that_the_device_cannot_use)
+{
+    const struct fake_route bad[] = {{.path = CLASSIFY,
+                                      .conduct = FAKE_LATE,
+                                      .code = 200,
+                                      .body = answer,
+                                      .body_bytes = strlen(answer)}};
+    start(bad, 1);
+    struct cleave_options made = options();
+    made.request_timeout_ms = 5000;
+    ck_assert_int_eq(cleave_open(&made, &handle, &error), CLEAVE_OK);
+    handle->decider.device.point_ms[cli_client_local_point(handle)] =
+        (struct cli_estimate){.mean = 5000, .samples = 100};
+    ck_assert_int_eq(classify("offload", 950), CLEAVE_OK);
+    assert_served(CLEAVE_VIA_OFFLOAD);
+    fake_stop(&server);
+}
+END_TEST
+
 START_TEST(test_server_dies_between_pictures)
 {
     start(NULL, 0);
@@ -520,6 +541,8 @@ Suite *make_suite(void)
     tcase_add_test(group, test_broken_pictures);
     tcase_add_test(group, test_busy_for_a_moment);
     tcase_add_test(group, test_deadline_is_for_the_server);
+    tcase_add_test(group,
+                   test_the_server_has_the_time_that_the_device_cannot_use);
     tcase_add_test(group, test_server_dies_between_pictures);
     tcase_add_loop_test(group, test_opening, 0,
                         (int)(sizeof lists / sizeof lists[0]));
