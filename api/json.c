@@ -53,6 +53,8 @@ static json_t *point_json(const struct api_point *point)
                            (int)point->latent_channels));
     }
     ok = ok &&
+         (point->quality == 0 ||
+          put(object, "quality", json_integer(point->quality))) &&
          put(object, "head_macs", json_integer((json_int_t)point->head_macs)) &&
          put(object, "tail_macs", json_integer((json_int_t)point->tail_macs)) &&
          put_measured(object, "bytes_mean", point->bytes_mean) &&
@@ -227,6 +229,9 @@ static void read_point(struct api_reader *reader, const json_t *object,
                                                  false, 1, UINT16_MAX, 1);
         read_latent(reader, object, &read);
     }
+    if (read.kind == API_POINT_OFFLOAD)
+        read.quality = (uint32_t)api_read_whole(reader, object, "quality",
+                                                false, 1, 100, 0);
     const uint64_t macs_most = INT64_MAX;
     read.head_macs =
         api_read_whole(reader, object, "head_macs", false, 0, macs_most, 0);

@@ -26,6 +26,8 @@ struct api_point {
     double width;             /* 0 < width <= 1; split points */
     char rate[16];            /* name of the rate tier; split points, or "" */
     uint32_t ensemble;        /* encoders run; split points, else 0 */
+    uint32_t quality;         /* offload points: what the picture is encoded
+                               * at again, 1 to 100; 0: it is sent as it is */
     uint16_t latent_height, latent_width, latent_channels;
     uint64_t head_macs;       /* multiply-accumulates on the device */
     uint64_t tail_macs;       /* multiply-accumulates on the server */

@@ -32,8 +32,8 @@ static bool is_auto(const char *wanted)
 }
 
 /* Is there no earlier point of this one's kind? The server answers JPEGs by
- * the first offload point, the device alone by the first local one; others are
- * there to be measured. */
+ * the first offload point, whatever their quality, the device alone by the
+ * first local one; others are there to be measured. */
 static bool is_first_of_kind(const struct cleave *handle, uint16_t point)
 {
     const struct api_point *points = handle->model.points;
@@ -50,7 +50,9 @@ static bool is_at_hand(const struct cleave *handle, uint16_t point)
                     nn_model_has_head(cli_device_model(handle->device), point);
     switch (handle->model.points[point].kind) {
     case API_POINT_OFFLOAD:
-        return handle->transport && is_first_of_kind(handle, point);
+        return handle->transport && (handle->model.points[point].quality > 0
+                                         ? handle->device != NULL
+                                         : is_first_of_kind(handle, point));
     case API_POINT_SPLIT:
         return handle->transport && has_head && cli_client_is_current(handle);
     case API_POINT_LOCAL:

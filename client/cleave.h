@@ -140,6 +140,8 @@ struct cleave_point {
     double top1, top5;            /* fractions; negative: not measured */
     unsigned pictures;            /* that they were measured on */
     double expected_ms;           /* this device's present estimate, or < 0 */
+    unsigned quality; /* of the JPEG that an offload point sends, 1 to 100; 0:
+                       * the picture as it is, made smaller only where large */
 };
 
 /* State of the link, from a probe. Milliseconds and bits per second. */

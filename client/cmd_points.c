@@ -26,8 +26,9 @@ static void print_help(FILE *out)
           "width, rate,\n"
           "                    ensemble, latent, head_macs, tail_macs, "
           "bytes_mean,\n"
-          "                    bytes_p95, top1, top5, pictures; null where "
-          "unmeasured\n"
+          "                    bytes_p95, top1, top5, pictures, quality; null "
+          "where\n"
+          "                    unmeasured\n"
           "  --help            show this help\n"
           "\n"
           "Exit status: 0 listed, 1 no answer, 2 wrong usage.\n",
@@ -62,6 +63,7 @@ static void print_json(const struct cleave_point *points, size_t count)
         cli_json_real(&line, "top1", point->top1, 4);
         cli_json_real(&line, "top5", point->top5, 4);
         cli_json_whole(&line, "pictures", point->pictures);
+        cli_json_whole(&line, "quality", point->quality);
         cli_json_close(&line, '}');
     }
     cli_json_close(&line, ']');
@@ -87,8 +89,12 @@ static void print_table(const struct cleave_point *points, size_t count)
         bool split = strcmp(point->kind, "split") == 0;
         printf("%-20s %-8s", point->id, point->kind);
         print_measured(6, 2, split ? point->width : -1);
-        printf(" %-8s %10.1f %10.1f", split ? point->codec : "-",
-               (double)point->head_macs * 1e-6,
+        char codec[24] = "-";
+        if (split)
+            snprintf(codec, sizeof codec, "%s", point->codec);
+        else if (point->quality > 0)
+            snprintf(codec, sizeof codec, "jpeg %u", point->quality);
+        printf(" %-8s %10.1f %10.1f", codec, (double)point->head_macs * 1e-6,
                (double)point->tail_macs * 1e-6);
         print_measured(9, 0, point->bytes_mean);
         print_measured(9, 0, point->bytes_p95);

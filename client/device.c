@@ -6,9 +6,6 @@
 #include "api/frame.h"
 #include "client/clock.h"
 
-/* libjpeg's; what it loses is far below what a network sees. */
-#define SHRUNK_QUALITY 95
-
 struct cli_device {
     struct nn_model *model;
     struct nn_context *context;
@@ -116,24 +113,26 @@ enum api_status cli_device_decode(struct cli_device *device, const void *jpeg,
 
 enum api_status cli_device_shrink(const struct cli_device *device,
                                   const void *jpeg, size_t jpeg_bytes,
-                                  uint8_t **shrunk, size_t *shrunk_bytes,
-                                  double *ms, struct api_error *error)
+                                  int quality, uint8_t **shrunk,
+                                  size_t *shrunk_bytes, double *decode_ms,
+                                  double *encode_ms, struct api_error *error)
 {
     double start_ms = cli_now_ms();
-    struct nn_input square = *nn_model_input(device->model);
-    uint16_t side = square.resize_shorter;
-    square.width = square.height = side;
-    uint8_t *pixels = calloc((size_t)side * side, 3);
+    struct nn_input small = nn_picture_small(nn_model_input(device->model));
+    uint8_t *pixels = calloc((size_t)small.width * small.height, 3);
     if (!pixels)
         return api_fail(error, API_NO_MEMORY, "out of memory");
     enum api_status status =
-        nn_picture_from_jpeg(&square, jpeg, jpeg_bytes, pixels, error);
+        nn_picture_from_jpeg(&small, jpeg, jpeg_bytes, pixels, error);
+    double decoded_ms = cli_now_ms();
     if (status == API_OK)
-        status = nn_picture_to_jpeg(pixels, side, side, SHRUNK_QUALITY, shrunk,
-                                    shrunk_bytes, error);
+        status = nn_picture_to_jpeg(pixels, small.width, small.height, quality,
+                                    shrunk, shrunk_bytes, error);
     free(pixels);
-    if (status == API_OK)
-        *ms = cli_now_ms() - start_ms;
+    if (status == API_OK) {
+        *decode_ms = decoded_ms - start_ms;
+        *encode_ms = cli_now_ms() - decoded_ms;
+    }
     return status;
 }
 

@@ -33,14 +33,15 @@ enum api_status cli_device_decode(struct cli_device *device, const void *jpeg,
                                   size_t jpeg_bytes, double *ms,
                                   struct api_error *error);
 
-/* Makes of a JPEG one that holds no more than the network looks at: the central
- * square, its side as long as the shorter side that pictures are resized to.
- * The decoded pixels stay as they are. *shrunk is malloc'ed and becomes the
- * caller's. *ms becomes the time it took. Errors as nn_picture_from_jpeg. */
+/* Makes of a JPEG one of `quality`, 1 to 100, that holds no more than the
+ * network looks at (nn_picture_small). The decoded pixels stay as they are.
+ * *shrunk is malloc'ed and becomes the caller's. *decode_ms and *encode_ms
+ * become the times it took. Errors as nn_picture_from_jpeg. */
 enum api_status cli_device_shrink(const struct cli_device *device,
                                   const void *jpeg, size_t jpeg_bytes,
-                                  uint8_t **shrunk, size_t *shrunk_bytes,
-                                  double *ms, struct api_error *error);
+                                  int quality, uint8_t **shrunk,
+                                  size_t *shrunk_bytes, double *decode_ms,
+                                  double *encode_ms, struct api_error *error);
 
 /* Runs a split point's head on the decoded pixels and makes the frame of it,
  * which is borrowed and lives until the next run. *ms becomes the time for

@@ -13,8 +13,10 @@
 /* Below this no request is worth sending. */
 #define REQUEST_LEAST_MS 1.0
 
-/* A larger picture is made smaller before it is sent, if that helps. */
+/* A larger picture is made smaller before it is sent, if that helps, at a
+ * quality whose loss is far below what a network sees. */
 #define OFFLOAD_WHOLE_BYTES (128u << 10)
+#define SHRUNK_QUALITY 95
 
 /* What comes of it, before any was seen. */
 #define SHRUNK_GUESS_BYTES 40000.0
@@ -35,7 +37,7 @@ static bool is_too_large(const struct cli_job *job)
     return job->handle->device && job->jpeg_bytes > OFFLOAD_WHOLE_BYTES;
 }
 
-/* What offload would send. */
+/* What offload would send at no quality of its own. */
 static size_t expected_offload_bytes(const struct cli_job *job)
 {
     const struct cli_estimate *seen = &job->handle->shrunk_bytes;
@@ -198,26 +200,48 @@ static enum cleave_status run_head(struct cli_job *job, uint16_t point,
     return CLEAVE_OK;
 }
 
-/* The picture as the body of a request: itself, or made smaller where it is
- * large. One that cannot be is left for the server to judge. */
-static void make_offload_body(struct cli_job *job, const uint8_t **body,
-                              size_t *body_bytes, double *device_ms)
+/* Makes the picture smaller, at the quality of `point` or, for its size alone,
+ * at the best. */
+static void shrink(struct cli_job *job, uint16_t point, int quality)
 {
     struct cleave *handle = job->handle;
-    if (is_too_large(job) && !job->shrunk) {
-        cli_client_take_device(handle);
-        cli_client_unlock(handle);
-        bool made =
-            cli_device_shrink(handle->device, job->jpeg, job->jpeg_bytes,
-                              &job->shrunk, &job->shrunk_bytes, &job->shrunk_ms,
-                              NULL) == API_OK;
-        cli_client_lock(handle);
-        cli_client_give_device(handle);
-        if (made)
-            cli_estimate_add(&handle->shrunk_bytes, (double)job->shrunk_bytes);
-    }
+    double decode_ms, encode_ms;
+    free(job->shrunk);
+    job->shrunk = NULL;
+    job->shrunk_quality = quality;
+    cli_client_take_device(handle);
+    bool same = handle->generation == job->generation;
+    cli_client_unlock(handle);
+    bool made = cli_device_shrink(handle->device, job->jpeg, job->jpeg_bytes,
+                                  quality, &job->shrunk, &job->shrunk_bytes,
+                                  &decode_ms, &encode_ms, NULL) == API_OK;
+    cli_client_lock(handle);
+    cli_client_give_device(handle);
+    if (!made)
+        return;
+    job->shrunk_ms = decode_ms + encode_ms;
+    cli_estimate_add(&handle->decider.decode_ms, decode_ms);
+    if (handle->model.points[point].quality == 0)
+        cli_estimate_add(&handle->shrunk_bytes, (double)job->shrunk_bytes);
+    else if (same)
+        cli_cost_observe(&handle->decider.device, point, 0, encode_ms);
+}
+
+/* The picture as the body of a request: itself, or made smaller at the point's
+ * quality or where it is large. One that cannot be is left for the server to
+ * judge. */
+static void make_offload_body(struct cli_job *job, uint16_t point,
+                              const uint8_t **body, size_t *body_bytes,
+                              double *device_ms)
+{
+    int quality = (int)job->handle->model.points[point].quality;
+    if (quality == 0 && is_too_large(job))
+        quality = SHRUNK_QUALITY;
+    if (quality > 0 && job->handle->device && job->shrunk_quality != quality)
+        shrink(job, point, quality);
     *device_ms = job->shrunk_ms;
-    bool smaller = job->shrunk && job->shrunk_bytes < job->jpeg_bytes;
+    bool smaller =
+        quality > 0 && job->shrunk && job->shrunk_bytes < job->jpeg_bytes;
     *body = smaller ? job->shrunk : job->jpeg;
     *body_bytes = smaller ? job->shrunk_bytes : job->jpeg_bytes;
 }
@@ -303,7 +327,7 @@ enum cleave_status cli_job_try_remote(struct cli_job *job, uint16_t point,
         }
         body = job->frame;
     } else {
-        make_offload_body(job, &body, &body_bytes, &device_ms);
+        make_offload_body(job, point, &body, &body_bytes, &device_ms);
     }
     double timeout_ms = cli_job_remote_timeout_ms(job);
     if (timeout_ms < REQUEST_LEAST_MS) {

@@ -22,7 +22,8 @@ struct cli_job {
     uint8_t *frame;    /* of the head that ran last; malloc'ed */
     uint8_t *shrunk;   /* the picture, made smaller; malloc'ed */
     size_t shrunk_bytes;
-    double shrunk_ms; /* that it took */
+    int shrunk_quality; /* that it was made at; 0: not made */
+    double shrunk_ms;   /* that it took */
     bool refreshed;   /* the model was asked for anew */
     bool waited;      /* a Retry-After was honoured */
     struct cleave_result result;

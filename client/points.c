@@ -13,7 +13,7 @@ static double expected_ms(const struct cleave *handle, uint16_t point)
 {
     const struct api_point *info = &handle->model.points[point];
     bool remote = info->kind != API_POINT_LOCAL;
-    bool device = info->kind != API_POINT_OFFLOAD;
+    bool device = info->kind != API_POINT_OFFLOAD || info->quality > 0;
     if ((remote && handle->decider.forecast_count == 0) ||
         (device && handle->decider.decode_ms.samples == 0))
         return -1;
@@ -48,6 +48,7 @@ static void copy_point(const struct cleave *handle, uint16_t point,
         .top5 = info->top5,
         .pictures = info->pictures,
         .expected_ms = expected_ms(handle, point),
+        .quality = info->quality,
     };
     snprintf(out->id, sizeof out->id, "%s", info->id);
     snprintf(out->kind, sizeof out->kind, "%s",

@@ -26,7 +26,10 @@ static double body_bytes(const struct cli_policy_input *input,
 {
     switch (point->kind) {
     case API_POINT_OFFLOAD:
-        return (double)input->jpeg_bytes;
+        /* The smaller of both files is sent. */
+        return point->quality > 0 && point->bytes_mean >= 0
+                   ? fmin(point->bytes_mean, (double)input->jpeg_bytes)
+                   : (double)input->jpeg_bytes;
     case API_POINT_SPLIT:
         if (point->bytes_mean >= 0)
             return point->bytes_mean;
@@ -76,7 +79,7 @@ struct cli_forecast cli_policy_predict(const struct cli_policy_input *input,
     struct cli_forecast forecast = {.bytes = body_bytes(input, info),
                                     .meets = 1};
     double part_ms = 0, margin_ms = 0;
-    if (info->kind != API_POINT_OFFLOAD) {
+    if (info->kind != API_POINT_OFFLOAD || info->quality > 0) {
         cli_cost_predict(input->device, point, info->head_macs, &part_ms,
                          &margin_ms);
         forecast.expected_ms = input->decode_ms + part_ms;

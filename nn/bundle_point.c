@@ -156,6 +156,36 @@ static enum api_status read_split(const struct nn_bundle *bundle,
     return API_OK;
 }
 
+/* A point that sends the picture at another quality: the server answers it by
+ * the bundle's first offload point, so its graph must be that one's. */
+static enum api_status read_quality(const struct nn_bundle *bundle,
+                                    const struct nn_json *json,
+                                    struct api_point *info,
+                                    struct api_error *error)
+{
+    const struct nn_json *quality = nn_json_member(json, "quality");
+    const struct nn_json *points = nn_json_member(bundle->document, "points");
+    uint64_t value;
+    uint16_t first = 0;
+    if (!quality)
+        return API_OK;
+    if (!nn_json_integer(quality, 1, 100, &value))
+        return refuse(info->id, "quality outside 1 to 100", error);
+    while (first < bundle->point_count &&
+           bundle->points[first].info.kind != API_POINT_OFFLOAD)
+        first++;
+    if (first == bundle->point_count)
+        return refuse(info->id, "quality without an offload point before it",
+                      error);
+    if (strcmp(nn_json_text(nn_json_member(json, "graph")),
+               nn_json_text(
+                   nn_json_member(nn_json_at(points, first), "graph"))) != 0)
+        return refuse(info->id, "quality, but not the first offload's graph",
+                      error);
+    info->quality = (uint32_t)value;
+    return API_OK;
+}
+
 static enum api_status read_point(struct nn_bundle *bundle,
                                   const struct nn_json *json,
                                   struct nn_bundle_point *point,
@@ -183,7 +213,11 @@ static enum api_status read_point(struct nn_bundle *bundle,
     const uint32_t picture[3] = {bundle->input.height, bundle->input.width, 3};
     if (info->kind == API_POINT_SPLIT)
         return read_split(bundle, json, picture, point, error);
-    return find_graph(bundle, json, "graph", id, picture, &point->full, error);
+    status =
+        find_graph(bundle, json, "graph", id, picture, &point->full, error);
+    return status == API_OK && info->kind == API_POINT_OFFLOAD
+               ? read_quality(bundle, json, info, error)
+               : status;
 }
 
 enum api_status nn_bundle_read_points(struct nn_bundle *bundle,

@@ -105,6 +105,11 @@ enum api_status nn_picture_from_jpeg(const struct nn_input *input,
                                      const uint8_t *jpeg, size_t jpeg_bytes,
                                      uint8_t *pixels, struct api_error *error);
 
+/* The view of a picture that is made smaller to be sent: what the network looks
+ * at and no more, uncropped. A JPEG of its pixels, read for `input` by
+ * nn_picture_from_jpeg, differs from the picture only by what JPEG loses. */
+struct nn_input nn_picture_small(const struct nn_input *input);
+
 /* Encodes RGB pixels, height x width x 3, as a JPEG with whole chroma at this
  * `quality`, 1 to 100 as libjpeg counts it. *jpeg is malloc'ed and becomes the
  * caller's to free(). API_NO_MEMORY if that is what is lacking. Thread-safe. */

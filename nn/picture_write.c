@@ -8,6 +8,13 @@
 
 #include "nn/nn.h"
 
+struct nn_input nn_picture_small(const struct nn_input *input)
+{
+    struct nn_input small = *input;
+    small.width = small.height = small.resize_shorter;
+    return small;
+}
+
 /* Where libjpeg's errors go. */
 struct job {
     struct jpeg_error_mgr errors; /* first: libjpeg hands out its address */

@@ -70,11 +70,12 @@ struct passage world_pass(const struct world *world, uint64_t picture,
 {
     const struct api_point *info = &world->points[point];
     struct passage passage = {.body_bytes = body_bytes(world, picture, info)};
-    if (info->kind != API_POINT_OFFLOAD)
-        passage.device_ms = world_decode_ms(world, picture) +
-                            (double)info->head_macs * 1e-6 *
-                                world->device_ms_per_mmac *
-                                scatter(world, picture, DEVICE);
+    if (info->kind != API_POINT_OFFLOAD || info->quality > 0)
+        passage.device_ms =
+            world_decode_ms(world, picture) +
+            ((double)info->head_macs * 1e-6 * world->device_ms_per_mmac +
+             (info->quality > 0 ? WORLD_ENCODE_MS : 0)) *
+                scatter(world, picture, DEVICE);
     if (info->kind == API_POINT_LOCAL)
         return passage;
     passage.link_ms = world_link_ms(world, picture, passage.body_bytes,

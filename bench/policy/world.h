@@ -28,6 +28,9 @@ struct world {
 #define WORLD_DEVICE_MS_PER_MMAC 0.9
 #define WORLD_DECODE_MS 15.0
 
+/* To encode the picture again, at the size that the network looks at. */
+#define WORLD_ENCODE_MS 3.0
+
 /* Requests carry this much besides their bodies: HTTP headers. */
 #define WORLD_HEADER_BYTES 250.0
 

@@ -15,7 +15,7 @@ static const struct api_model sample = {
     .input_width = 224,
     .input_height = 192,
     .class_count = 1000,
-    .point_count = 3,
+    .point_count = 4,
     .points =
         {
             {.id = "offload",
@@ -49,6 +49,15 @@ static const struct api_model sample = {
              .bytes_p95 = -1,
              .top1 = -1,
              .top5 = -1},
+            {.id = "offload-q50",
+             .kind = API_POINT_OFFLOAD,
+             .quality = 50,
+             .tail_macs = 390123456,
+             .bytes_mean = 7000,
+             .bytes_p95 = 9000,
+             .top1 = 0.68,
+             .top5 = 0.87,
+             .pictures = 750},
         },
 };
 
@@ -61,6 +70,7 @@ static void assert_same_point(const struct api_point *a,
     ck_assert_double_eq_tol(a->width, b->width, 1e-8);
     ck_assert_str_eq(a->rate, b->rate);
     ck_assert_uint_eq(a->ensemble, b->ensemble);
+    ck_assert_uint_eq(a->quality, b->quality);
     ck_assert_uint_eq(a->latent_height, b->latent_height);
     ck_assert_uint_eq(a->latent_width, b->latent_width);
     ck_assert_uint_eq(a->latent_channels, b->latent_channels);
@@ -102,7 +112,11 @@ START_TEST(model_text_is_the_documented_one)
         "\"bytes_mean\":1240.0,\"bytes_p95\":2000.0,\"top1\":0.5,"
         "\"top5\":0.75,\"pictures\":750},"
         "{\"id\":\"local\",\"kind\":\"local\",\"head_macs\":390123456,"
-        "\"tail_macs\":0}]}";
+        "\"tail_macs\":0},"
+        "{\"id\":\"offload-q50\",\"kind\":\"offload\",\"quality\":50,"
+        "\"head_macs\":0,\"tail_macs\":390123456,\"bytes_mean\":7000.0,"
+        "\"bytes_p95\":9000.0,\"top1\":0.68,\"top5\":0.87,"
+        "\"pictures\":750}]}";
     char *text = api_model_write(&sample);
     ck_assert_ptr_nonnull(text);
     /* 0.696 has no exact binary form; nine digits show it as written. */
@@ -216,6 +230,9 @@ START_TEST(broken_models_are_refused)
         {"\"width\":0.25", "\"width\":1.5"},
         {"\"width\":0.25", "\"width\":1e999"},
         {"\"ensemble\":2", "\"ensemble\":0"},
+        {"\"quality\":50", "\"quality\":0"},
+        {"\"quality\":50", "\"quality\":101"},
+        {"\"quality\":50", "\"quality\":\"50\""},
         {"\"low\"", "\"a name that is too long\""},
         {"[14,15,48]", "[14,15]"},
         {"[14,15,48]", "[14,15,48,1]"},

@@ -351,6 +351,29 @@ START_TEST(test_unmeasured_size)
 }
 END_TEST
 
+/* Sent again encoded, a picture costs decoding, encoding and fewer bytes; one
+ * that is small already is sent as it is. */
+START_TEST(test_quality_of_an_offload_point)
+{
+    set_up();
+    points[WIDE].kind = API_POINT_OFFLOAD;
+    points[WIDE].quality = 50;
+    points[WIDE].bytes_mean = 8000;
+    device.point_ms[WIDE] = sure(2);
+    ck_assert_double_eq_tol(cli_policy_predict(&input, WIDE).expected_ms,
+                            4 + 2 + 8 + 10 + 0.5 * 8, 1e-9);
+    ck_assert_double_eq(cli_policy_predict(&input, WIDE).bytes, 8000);
+    input.objective = CLI_ACCURACY;
+    input.deadline_ms = 60; /* the whole picture needs 70 ms */
+    ck_assert_int_eq(choose().point, WIDE);
+    input.jpeg_bytes = 5000;
+    ck_assert_double_eq(cli_policy_predict(&input, WIDE).bytes, 5000);
+    ck_assert_int_eq(choose().point, OFFLOAD);
+    points[WIDE].bytes_mean = -1; /* not measured: no more than the picture */
+    ck_assert_double_eq(cli_policy_predict(&input, WIDE).bytes, 5000);
+}
+END_TEST
+
 START_TEST(test_nothing_can_run)
 {
     set_up();
@@ -437,6 +460,7 @@ Suite *make_suite(void)
     tcase_add_test(group, test_trial_of_what_may_have_become_better);
     tcase_add_test(group, test_doubt_alone_does_not_rule_a_point_out);
     tcase_add_test(group, test_waiting_ends_where_the_device_would_be_done);
+    tcase_add_test(group, test_quality_of_an_offload_point);
     tcase_add_test(group, test_unmeasured_accuracy);
     tcase_add_test(group, test_unmeasured_size);
     tcase_add_test(group, test_nothing_can_run);

@@ -62,6 +62,11 @@ START_TEST(tiny_opens_with_its_facts)
 }
 END_TEST
 
+/* A point that sends pictures again encoded. */
+#define SECOND_OFFLOAD(graph, quality)                                         \
+    "{\"id\": \"again\", \"kind\": \"offload\", \"graph\": \"" graph           \
+    "\", \"quality\": " quality "}"
+
 /* One edit a row, and words of the refusal that it must bring. */
 static const struct {
     const char *path, *text, *reason;
@@ -207,6 +212,12 @@ static const struct {
     {"document|priors|w50-low|cdf", "\"prior.w50-high.cdf\"", "does not span"},
     /* Points */
     {"document|points", "[]", "points are no list"},
+    {"document|points|0|quality", "50", "quality without an offload point"},
+    {"document|points|+", SECOND_OFFLOAD("full", "0"), "quality outside"},
+    {"document|points|+", SECOND_OFFLOAD("full", "101"), "quality outside"},
+    {"document|points|+", SECOND_OFFLOAD("full", "\"50\""), "quality outside"},
+    {"document|points|+", SECOND_OFFLOAD("ops", "50"), "another shape"},
+    {"document|points|+", SECOND_OFFLOAD("absent", "50"), "first offload's"},
     {"document|points|1|id", "\"offload\"", "used twice"},
     {"document|points|1|id", "\"a b\"", "id is not"},
     {"document|points|1|id", NULL, "id is not"},
@@ -258,6 +269,7 @@ static const struct {
     {"document|points|1|ensemble", NULL},
     {"document|points|1|head_macs", NULL},
     {"document|points|1|top1", "1"},
+    {"document|points|+", SECOND_OFFLOAD("full", "50")},
     {"document|graphs|full", NULL},
     {"document|graphs|tail/w50", NULL},
     {"header|__metadata__|other", "\"text\""},

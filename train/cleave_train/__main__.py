@@ -129,6 +129,16 @@ def _refit(args: argparse.Namespace) -> None:
     print(f"{args.output}: fingerprint {bundle.document['fingerprint']}")
 
 
+def _qualities(args: argparse.Namespace) -> None:
+    from .bundle import load_bundle, save_bundle
+    from .qualities import add_qualities
+
+    bundle = load_bundle(args.bundle)
+    add_qualities(bundle, args.quality)
+    save_bundle(bundle, args.output)
+    print(f"{args.output}: fingerprint {bundle.document['fingerprint']}")
+
+
 def _quantize(args: argparse.Namespace) -> None:
     from .bundle import load_bundle, save_bundle
     from .int8.quantize import chosen_graphs, quantize_bundle
@@ -278,6 +288,14 @@ def parser() -> argparse.ArgumentParser:
     refit.add_argument("--count", type=int, default=3000, help="how many of them to use")
     refit.add_argument("--output", type=Path, required=True, metavar="BUNDLE")
     refit.set_defaults(call=_refit)
+
+    qualities = commands.add_parser("qualities", help="add points that send the picture as a "
+                                                      "smaller JPEG")
+    qualities.add_argument("--bundle", type=Path, required=True)
+    qualities.add_argument("--quality", type=int, nargs="+", required=True, metavar="Q",
+                           help="libjpeg's, 1 to 100")
+    qualities.add_argument("--output", type=Path, required=True, metavar="BUNDLE")
+    qualities.set_defaults(call=_qualities)
 
     _add_quantize(commands.add_parser("quantize", help="take a bundle's graphs to int8"))
 

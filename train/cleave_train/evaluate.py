@@ -200,7 +200,8 @@ class Evaluation:
             method = name  # a recipe that says how it differs, like bottlefit-qat
         return {"series": point["kind"] if graph == full else method,
                 **made_of(bundle), "point": point["id"], "kind": point["kind"],
-                **{key: point[key] for key in ("width", "rate", "ensemble") if key in point},
+                **{key: point[key] for key in ("width", "rate", "ensemble", "quality")
+                   if key in point},
                 "head_macs": point["head_macs"], "tail_macs": point["tail_macs"],
                 "params_head": 0 if point["kind"] == "offload" else parameters(bundle, graph)}
 

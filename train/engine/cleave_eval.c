@@ -18,7 +18,8 @@ struct evaluation {
     struct nn_context *context;
     uint16_t points[API_LIMIT_POINTS]; /* indices */
     uint16_t point_count;
-    uint8_t *pixels, *frame; /* buffers serve the largest of the points */
+    /* Buffers serve the largest of the points. */
+    uint8_t *pixels, *small_pixels, *again, *frame;
     size_t frame_capacity;
     float *latent, *restored, *probabilities;
 };
@@ -102,42 +103,71 @@ static enum api_status run_split(struct evaluation *run, uint16_t index,
     return API_OK;
 }
 
-/* One point on run->pixels, which came from a file of `file_bytes`. */
-static enum api_status run_point(struct evaluation *run, uint16_t index,
-                                 size_t file_bytes, size_t *frame_bytes,
-                                 struct api_error *error)
+/* What the server sees of a picture that is encoded again before it is sent,
+ * into run->again, and the bytes sent: the smaller of both files. */
+static enum api_status encode_again(struct evaluation *run, int quality,
+                                    const uint8_t *file, size_t file_bytes,
+                                    size_t *sent_bytes, struct api_error *error)
 {
-    enum api_point_kind kind = nn_model_point(run->model, index)->kind;
-    enum api_status status;
+    const struct nn_input *input = nn_model_input(run->model);
+    struct nn_input small = nn_picture_small(input);
+    uint8_t *jpeg = NULL;
+    size_t jpeg_bytes = 0;
+    enum api_status status = nn_picture_from_jpeg(&small, file, file_bytes,
+                                                  run->small_pixels, error);
 
-    if (kind == API_POINT_SPLIT)
+    if (status == API_OK)
+        status =
+            nn_picture_to_jpeg(run->small_pixels, small.width, small.height,
+                               quality, &jpeg, &jpeg_bytes, error);
+    if (status == API_OK && jpeg_bytes < file_bytes)
+        status =
+            nn_picture_from_jpeg(input, jpeg, jpeg_bytes, run->again, error);
+    else if (status == API_OK)
+        status =
+            nn_picture_from_jpeg(input, file, file_bytes, run->again, error);
+    *sent_bytes = jpeg_bytes < file_bytes ? jpeg_bytes : file_bytes;
+    free(jpeg);
+    return status;
+}
+
+/* One point on run->pixels, which came from this file. */
+static enum api_status run_point(struct evaluation *run, uint16_t index,
+                                 const uint8_t *file, size_t file_bytes,
+                                 size_t *frame_bytes, struct api_error *error)
+{
+    const struct api_point *point = nn_model_point(run->model, index);
+    const uint8_t *pixels = run->pixels;
+    size_t sent_bytes = file_bytes;
+    enum api_status status = API_OK;
+
+    if (point->kind == API_POINT_SPLIT)
         return run_split(run, index, frame_bytes, error);
-    status = nn_run_full(run->context, index, run->pixels, run->probabilities);
+    if (point->quality > 0) {
+        status = encode_again(run, (int)point->quality, file, file_bytes,
+                              &sent_bytes, error);
+        pixels = run->again;
+    }
+    if (status != API_OK)
+        return status;
+    status = nn_run_full(run->context, index, pixels, run->probabilities);
     if (status != API_OK)
         return api_fail(error, status, "cannot run the whole network");
-    *frame_bytes = kind == API_POINT_OFFLOAD ? file_bytes : 0;
+    *frame_bytes = point->kind == API_POINT_OFFLOAD ? sent_bytes : 0;
     return API_OK;
 }
 
 /* A JPEG as the product reads it, or a PPM whose pixels are taken as they
  * are: what another codec made of a picture, for comparison. */
-static enum api_status read_picture(struct evaluation *run, const char *path,
-                                    size_t *file_bytes, struct api_error *error)
+static enum api_status read_picture(struct evaluation *run, const uint8_t *file,
+                                    size_t file_bytes, struct api_error *error)
 {
     const struct nn_input *input = nn_model_input(run->model);
-    uint8_t *bytes = NULL;
-    size_t count = 0;
-    enum api_status status = read_file(path, &bytes, &count, error);
 
-    if (status != API_OK)
-        return status;
-    if (ppm_recognise(bytes, count))
-        status = ppm_read(input, bytes, count, run->pixels, error);
-    else
-        status = nn_picture_from_jpeg(input, bytes, count, run->pixels, error);
-    free(bytes);
-    *file_bytes = count;
-    return status;
+    return ppm_recognise(file, file_bytes)
+               ? ppm_read(input, file, file_bytes, run->pixels, error)
+               : nn_picture_from_jpeg(input, file, file_bytes, run->pixels,
+                                      error);
 }
 
 static json_t *answer(const struct evaluation *run, size_t frame_bytes)
@@ -193,23 +223,28 @@ static int print_line(const char *path, const char *point, json_t *answer)
 static int run_file(struct evaluation *run, const char *path)
 {
     struct api_error error = {0};
+    uint8_t *file = NULL;
     size_t file_bytes = 0;
     int failed = 0;
 
-    if (read_picture(run, path, &file_bytes, &error) != API_OK)
+    if (read_file(path, &file, &file_bytes, &error) != API_OK ||
+        read_picture(run, file, file_bytes, &error) != API_OK) {
+        free(file);
         return print_line(path, NULL, json_pack("{s:s}", "error", error.text));
+    }
     for (uint16_t i = 0; !failed && i < run->point_count; i++) {
         const char *point = nn_model_point(run->model, run->points[i])->id;
         size_t frame_bytes = 0;
         json_t *line;
 
-        if (run_point(run, run->points[i], file_bytes, &frame_bytes, &error) ==
-            API_OK)
+        if (run_point(run, run->points[i], file, file_bytes, &frame_bytes,
+                      &error) == API_OK)
             line = answer(run, frame_bytes);
         else
             line = json_pack("{s:s}", "error", error.text);
         failed = print_line(path, point, line);
     }
+    free(file);
     return failed;
 }
 
@@ -237,6 +272,7 @@ static enum api_status prepare(struct evaluation *run, const char *path,
                                char **names, int count, struct api_error *error)
 {
     const struct nn_input *input;
+    struct nn_input small;
     size_t latent_floats = 0, bound = 0;
     enum api_status status = nn_model_open(path, &run->model, error);
 
@@ -263,14 +299,17 @@ static enum api_status prepare(struct evaluation *run, const char *path,
         return status;
     input = nn_model_input(run->model);
     run->frame_capacity = API_FRAME_HEADER_BYTES + bound;
+    small = nn_picture_small(input);
     run->pixels = malloc((size_t)input->height * input->width * 3);
+    run->again = malloc((size_t)input->height * input->width * 3);
+    run->small_pixels = malloc((size_t)small.height * small.width * 3);
     run->frame = malloc(run->frame_capacity);
     run->latent = malloc((latent_floats + 1) * sizeof(float));
     run->restored = malloc((latent_floats + 1) * sizeof(float));
     run->probabilities =
         malloc(nn_model_class_count(run->model) * sizeof(float));
-    if (!run->pixels || !run->frame || !run->latent || !run->restored ||
-        !run->probabilities)
+    if (!run->pixels || !run->again || !run->small_pixels || !run->frame ||
+        !run->latent || !run->restored || !run->probabilities)
         return api_fail(error, API_NO_MEMORY, "out of memory");
     return API_OK;
 }
@@ -297,6 +336,8 @@ int main(int argc, char **argv)
     free(run.latent);
     free(run.frame);
     free(run.pixels);
+    free(run.again);
+    free(run.small_pixels);
     nn_context_close(&run.context);
     nn_model_close(&run.model);
     return code;

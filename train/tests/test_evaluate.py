@@ -13,11 +13,12 @@ import pytest
 from PIL import Image
 
 from cleave_train.baselines import Codec, parse_codecs, round_trips
-from cleave_train.bundle import load_bundle, save_bundle
+from cleave_train.bundle import fingerprint, load_bundle, save_bundle
 from cleave_train.engine import Answers, engine_answers, write_ppm
 from cleave_train.evaluate import THRESHOLDS, Request, evaluate, parameters, table
 from cleave_train.figures import combine_exit, figures, pair_figures
 from cleave_train.picture import InputSpec, load_pixels
+from cleave_train.qualities import add_qualities
 from cleave_train.tiny import tiny_bundle
 
 ROOT = Path(__file__).parents[2]
@@ -159,6 +160,45 @@ def test_exit_stands_in_front_of_the_points_of_its_head(tmp_path: Path, photos: 
 def test_engine_that_fails_is_reported(tmp_path: Path, photos: Path) -> None:
     with pytest.raises(SystemExit, match="exit 1"):
         engine_answers("false", tmp_path / "none", ["local"], [photos])
+
+
+def test_qualities_become_points() -> None:
+    bundle = tiny_bundle()
+    before = [dict(point) for point in bundle.document["points"]]
+    old = bundle.document["fingerprint"]
+    add_qualities(bundle, [75, 30])
+    points = bundle.document["points"]
+    assert points[:-2] == before  # nobody's number changes
+    assert [(p["id"], p["quality"]) for p in points[-2:]] == \
+        [("offload-q75", 75), ("offload-q30", 30)]
+    assert all(p["graph"] == before[0]["graph"] and "top1" not in p for p in points[-2:])
+    assert bundle.document["fingerprint"] == fingerprint(bundle) != old
+    for wrong in (75, 0, 101):
+        with pytest.raises(SystemExit):
+            add_qualities(bundle, [wrong])
+
+
+@pytest.mark.skipif("CLEAVE_EVAL" not in os.environ, reason="CLEAVE_EVAL names no cleave-eval")
+def test_the_engine_encodes_again(tmp_path: Path) -> None:
+    """A point of some quality is measured on real files, which shrink and blur with it."""
+    path = tmp_path / "tiny.safetensors"
+    bundle = tiny_bundle()
+    add_qualities(bundle, [95, 10])
+    save_bundle(bundle, path)
+    photos = [ROOT / "models" / "samples" / name for name in ("cat.jpg", "coffee.jpg")]
+    points = ["offload", "offload-q95", "offload-q10"]
+    given = engine_answers(os.environ["CLEAVE_EVAL"], path, points, photos)
+    whole, fine, coarse = (given[point] for point in points)
+    assert whole.frame_bytes.tolist() == [photo.stat().st_size for photo in photos]
+    assert (coarse.frame_bytes < fine.frame_bytes).all()
+    assert (fine.frame_bytes < whole.frame_bytes).all()
+    assert (np.abs(fine.confidence - whole.confidence)
+            < np.abs(coarse.confidence - whole.confidence) + 0.02).all()
+    small = tmp_path / "small.jpg"  # encoded again it would grow: sent as it is
+    Image.open(photos[0]).resize((36, 36)).save(small, quality=5, optimize=True)
+    given = engine_answers(os.environ["CLEAVE_EVAL"], path, points, [small])
+    assert given["offload-q95"].frame_bytes[0] == small.stat().st_size
+    assert given["offload-q95"].confidence[0] == given["offload"].confidence[0]
 
 
 @pytest.mark.skipif("CLEAVE_EVAL" not in os.environ, reason="CLEAVE_EVAL names no cleave-eval")

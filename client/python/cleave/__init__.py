@@ -95,6 +95,7 @@ class Point:
     top5: float | None
     pictures: int
     expected_ms: float | None
+    quality: int  # of the JPEG that is sent; 0: the picture as it is
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,6 +190,7 @@ def _point(raw: _library.Point) -> Point:
         top5=measured(raw.top5),
         pictures=raw.pictures,
         expected_ms=measured(raw.expected_ms),
+        quality=raw.quality,
     )
 
 

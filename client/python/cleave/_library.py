@@ -106,6 +106,7 @@ class Point(Structure):
         ("top5", c_double),
         ("pictures", c_uint),
         ("expected_ms", c_double),
+        ("quality", c_uint),
     ]
 
 
