@@ -209,6 +209,9 @@ static void on_completed(void *context, struct MHD_Connection *connection,
         return;
     if (exchange->phase != REPLIED)
         srv_access_abort(exchange->request, (int)code);
+    /* The library refuses some headers by itself, before it asks us. */
+    if (exchange->phase == HEADERS && code == MHD_REQUEST_TERMINATED_WITH_ERROR)
+        srv_metrics_reject(http->app->metrics, SRV_REJECT_UNREADABLE);
     srv_reaper_arm(exchange->entry, srv_now_us() + IDLE_US);
     drop_body(exchange);
     srv_request_close(&exchange->request);

@@ -15,6 +15,7 @@
 #include "server/handlers.h"
 #include "server/model.h"
 #include "server/monotonic.h"
+#include "server/routes.h"
 
 #define DEFAULT_TOP 5
 
@@ -157,13 +158,18 @@ static void add_server_timing(struct srv_request *request)
     srv_reply_header(request, "Server-Timing", "%s", text);
 }
 
+static void refuse_late(struct srv_request *request)
+{
+    srv_metrics_reject(request->app->metrics, SRV_REJECT_DEADLINE);
+    srv_reply_problem(request, API_DEADLINE,
+                      "no worker was free in time for the deadline");
+}
+
 bool srv_infer_expired(struct srv_request *request, int64_t deadline_us)
 {
     if (srv_now_us() <= deadline_us)
         return false;
-    srv_metrics_reject(request->app->metrics, SRV_REJECT_DEADLINE);
-    srv_reply_problem(request, API_DEADLINE,
-                      "the deadline passed before a worker was free");
+    refuse_late(request);
     return true;
 }
 
@@ -178,7 +184,9 @@ static void run(struct srv_job *job, enum api_status verdict)
     } else if (srv_client_is_gone(request->socket)) {
         srv_metrics_reject(request->app->metrics, SRV_REJECT_ABANDONED);
         srv_reply_problem(request, API_ABANDONED, "the client went away");
-    } else if (!srv_infer_expired(request, job->deadline_us)) {
+    } else if (verdict == API_DEADLINE) {
+        refuse_late(request);
+    } else {
         request->infer.answer(request);
     }
     srv_compute_end(request);
@@ -192,6 +200,7 @@ void srv_infer_submit(struct srv_request *request,
     struct srv_app *app = request->app;
     struct srv_job *job = &request->infer.job;
     job->run = run;
+    job->kind = (unsigned)srv_route_pattern_index(request->route);
     job->deadline_us += request->received_us;
     request->infer.answer = answer;
     enum api_status status = srv_queue_submit(app->queue, job);

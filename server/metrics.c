@@ -27,6 +27,7 @@ static const char *const reject_names[SRV_REJECT_COUNT] = {
     [SRV_REJECT_MEMORY] = "memory",
     [SRV_REJECT_CONNECTIONS] = "connections",
     [SRV_REJECT_CLIENT_CONNECTIONS] = "client_connections",
+    [SRV_REJECT_UNREADABLE] = "unreadable",
 };
 
 /* Upper bounds of the histograms: seconds in microseconds, and bytes. */

@@ -1,7 +1,8 @@
 /* A bounded queue of jobs and the worker threads that run them. Clients take
  * turns: while several have jobs waiting, each gets one run before any gets
  * another; one client's jobs run in order. A full queue takes a job of a client
- * that has few waiting in place of the oldest of the one that has most. */
+ * that has few waiting in place of the oldest of the one that has most. While
+ * others wait, a job that would end after its deadline is not begun. */
 #ifndef CLEAVE_SERVER_QUEUE_H
 #define CLEAVE_SERVER_QUEUE_H
 
@@ -11,6 +12,9 @@
 
 struct srv_queue;
 
+/* Jobs of one kind take about as long as each other. */
+#define SRV_JOB_KINDS 64u
+
 /* One piece of work; usually a member of the request it belongs to. The
  * submitter owns it until srv_queue_submit succeeds, and has it back when
  * `run` is called, exactly once. */
@@ -19,8 +23,9 @@ struct srv_job {
     int64_t queued_us;    /* set by the queue, by srv_now_us */
     int64_t deadline_us;  /* by srv_now_us; not begun after it */
     uint64_t client;      /* whose turn it takes; see client_of.h */
+    unsigned kind;        /* below SRV_JOB_KINDS */
     /* The work is done only if the verdict is API_OK; else it is API_DEADLINE
-     * (expired while waiting), API_QUOTA (gave way to another client's) or
+     * (too late, or would be), API_QUOTA (gave way to another client's) or
      * API_OVERLOADED (abandoned because the server stops). */
     void (*run)(struct srv_job *job, enum api_status verdict);
 };

@@ -247,6 +247,8 @@ void srv_route_begin(struct srv_request *request)
     }
 }
 
+_Static_assert(PATTERN_COUNT <= SRV_JOB_KINDS, "a pattern is a job's kind");
+
 const char *const *srv_route_patterns(size_t *count)
 {
     *count = PATTERN_COUNT;

@@ -106,6 +106,25 @@ START_TEST(framing_is_strict)
 }
 END_TEST
 
+START_TEST(what_the_library_refuses_is_counted)
+{
+    static const char unreadable[] =
+        "cleave_rejected_total{reason=\"unreadable\"}";
+    char reply[4000];
+    bool closed = false;
+    double before = exchange_metric(&server, unreadable);
+    ck_assert_int_eq(raw_ask(&server, POST "Content-Length: -1\r\n\r\n", reply,
+                             sizeof reply, &closed),
+                     400);
+    /* It is counted when the library is through with the connection. */
+    while (exchange_metric(&server, unreadable) == before)
+        continue;
+    ck_assert_double_eq(exchange_metric(&server, unreadable), before + 1);
+    raw_ask(&server, GET "\r\n", reply, sizeof reply, &closed);
+    ck_assert_double_eq(exchange_metric(&server, unreadable), before + 1);
+}
+END_TEST
+
 START_TEST(no_second_request_hides_in_a_body)
 {
     /* Whoever believes the shorter length would see a request for /metrics. */
@@ -281,6 +300,7 @@ Suite *make_suite(void)
     tcase_add_unchecked_fixture(tests, start, end);
     tcase_add_loop_test(tests, framing_is_strict, 0,
                         (int)(sizeof cases / sizeof *cases));
+    tcase_add_test(tests, what_the_library_refuses_is_counted);
     tcase_add_test(tests, no_second_request_hides_in_a_body);
     tcase_add_test(tests, pipelined_requests_are_answered_in_order);
     tcase_add_test(tests, a_wanted_body_is_invited);

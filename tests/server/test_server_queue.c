@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "server/monotonic.h"
 #include "server/queue.h"
@@ -51,12 +52,18 @@ static void gate_open(void)
 struct task {
     struct srv_job job;
     bool waits_at_gate;
+    int64_t takes_us;   /* when it is done at all */
+    int64_t ran_us;     /* when */
+    struct task *hurry; /* gets a deadline HASTE_US after this one's end */
     atomic_uint runs;
     unsigned turn; /* in which it ran, from 1 */
     enum api_status verdict;
 };
 
 static atomic_uint turns;
+
+#define TAKES_US 50000
+#define HASTE_US 40000
 
 static void run(struct srv_job *job, enum api_status verdict)
 {
@@ -65,6 +72,12 @@ static void run(struct srv_job *job, enum api_status verdict)
     if (task->waits_at_gate)
         gate_pass();
     task->verdict = verdict;
+    task->ran_us = srv_now_us();
+    if (verdict == API_OK && task->takes_us > 0)
+        nanosleep(&(struct timespec){.tv_nsec = (long)task->takes_us * 1000},
+                  NULL);
+    if (task->hurry)
+        task->hurry->job.deadline_us = srv_now_us() + HASTE_US;
     task->turn = atomic_fetch_add(&turns, 1) + 1;
     atomic_fetch_add(&task->runs, 1);
 }
@@ -241,6 +254,52 @@ START_TEST(expired_jobs_are_told_so)
 }
 END_TEST
 
+/* Who is about to be late is not begun, unless nobody waits behind. */
+START_TEST(what_would_end_too_late_gives_way)
+{
+    enum { KNOWN = 4, LATE = KNOWN, LASTING, LAST, COUNT };
+    static struct task tasks[COUNT];
+    struct srv_queue *queue = open_queue(COUNT, 1);
+    for (int i = 0; i < COUNT; i++) {
+        prepare(&tasks[i], i == 0);
+        tasks[i].takes_us = TAKES_US;
+    }
+    tasks[LATE - 1].hurry = &tasks[LATE];
+    tasks[LAST - 1].hurry = &tasks[LAST];
+    for (int i = 0; i < COUNT; i++)
+        ck_assert_int_eq(srv_queue_submit(queue, &tasks[i].job), API_OK);
+    gate_open();
+    srv_queue_close(&queue);
+    for (int i = 0; i < KNOWN; i++)
+        ck_assert_int_eq(tasks[i].verdict, API_OK);
+    ck_assert_int_eq(tasks[LATE].verdict, API_DEADLINE);
+    ck_assert_int_eq(tasks[LASTING].verdict, API_OK);
+    /* Nobody is behind it: begun, unless this machine stood still. */
+    if (tasks[LAST].ran_us <= tasks[LAST].job.deadline_us)
+        ck_assert_int_eq(tasks[LAST].verdict, API_OK);
+}
+END_TEST
+
+/* What is known of one kind says nothing about another. */
+START_TEST(kinds_of_jobs_are_foretold_apart)
+{
+    static struct task tasks[4];
+    struct srv_queue *queue = open_queue(4, 1);
+    for (int i = 0; i < 4; i++) {
+        prepare(&tasks[i], i == 0);
+        tasks[i].takes_us = i < 2 ? TAKES_US : 0;
+        tasks[i].job.kind = i < 2 ? 0 : SRV_JOB_KINDS - 1;
+    }
+    tasks[1].hurry = &tasks[2];
+    for (int i = 0; i < 4; i++)
+        ck_assert_int_eq(srv_queue_submit(queue, &tasks[i].job), API_OK);
+    gate_open();
+    srv_queue_close(&queue);
+    if (tasks[2].ran_us <= tasks[2].job.deadline_us)
+        ck_assert_int_eq(tasks[2].verdict, API_OK);
+}
+END_TEST
+
 START_TEST(abandoning_hands_back_what_waits)
 {
     static struct task blocker, waiting[3], late;
@@ -317,6 +376,8 @@ Suite *make_suite(void)
     tcase_add_test(cases, one_client_may_only_queue_so_much);
     tcase_add_test(cases, who_has_most_waiting_gives_way);
     tcase_add_test(cases, expired_jobs_are_told_so);
+    tcase_add_test(cases, what_would_end_too_late_gives_way);
+    tcase_add_test(cases, kinds_of_jobs_are_foretold_apart);
     tcase_add_test(cases, abandoning_hands_back_what_waits);
     tcase_add_test(cases, many_threads_lose_nothing);
     tcase_add_test(cases, closing_nothing_is_fine);
