@@ -6,6 +6,7 @@
 #include "api/limits.h"
 #include "client/client.h"
 #include "client/clock.h"
+#include "client/prober.h"
 #include "client/remote.h"
 
 #define UPLOAD_BYTES 8192u
@@ -93,25 +94,7 @@ void cli_calibrate_link(struct cleave *handle, double left_ms, double spare_ms)
                       fmin(spare_ms * PROBE_SHARE, handle->request_timeout_ms));
     if (timeout_ms < PROBE_LEAST_MS)
         return;
-    double elapsed_ms = 0;
-    struct api_error why = {.text = ""};
-    struct cli_transport *transport = handle->transport;
-    cli_client_unlock(handle);
-    enum api_status status =
-        cli_remote_probe(transport, 0, 0, timeout_ms, &elapsed_ms, &why);
-    cli_client_lock(handle);
-    if (transport != handle->transport)
-        return; /* a picture met its failure before */
-    why.status = status;
-    if (status == API_OK) {
-        cli_client_server_answered(handle);
-        cli_decider_saw_reply(&handle->decider, 0, true, elapsed_ms,
-                              cli_now_ms());
-    } else if (status != API_DEADLINE ||
-               cli_decider_saw_silence(&handle->decider, 0, true, timeout_ms,
-                                       cli_now_ms())) {
-        cli_client_server_failed(handle, &why, 0);
-    }
+    cli_prober_probe(handle, timeout_ms);
 }
 
 static int compare_doubles(const void *a, const void *b)
@@ -136,7 +119,7 @@ static enum api_status time_probe(struct cleave *handle, bool up, size_t bytes,
     cli_client_unlock(handle);
     enum api_status status =
         cli_remote_probe(transport, up ? bytes : 0, up ? 0 : bytes,
-                         handle->request_timeout_ms, ms, why);
+                         handle->request_timeout_ms, NULL, ms, why);
     cli_client_lock(handle);
     if (status == API_OK && transport == handle->transport) {
         cli_client_server_answered(handle);

@@ -10,6 +10,7 @@
 #include "api/limits.h"
 #include "client/clock.h"
 #include "client/learnt.h"
+#include "client/prober.h"
 #include "client/remote.h"
 
 #define CONNECT_TIMEOUT_MS 1000.0
@@ -473,6 +474,7 @@ void cleave_close(struct cleave **handle)
     if (!old)
         return;
     cli_crew_close(&old->crew);
+    cli_prober_close(&old->prober);
     cli_learnt_keep(old, true);
     cli_meter_close(&old->meter);
     cli_device_close(&old->device);

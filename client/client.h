@@ -16,8 +16,9 @@
 #include "client/servers.h"
 #include "client/transport.h"
 
-/* Threads that answer what was submitted. */
+/* Threads that answer what was submitted, and the one that probes. */
 struct cli_crew;
+struct cli_prober;
 
 /* `lock` guards everything here that changes. Whoever holds it lets it go
  * while waiting for the network or the device, and must not rely on points,
@@ -37,6 +38,7 @@ struct cleave {
     struct cli_transport *transport; /* to the server in use; NULL: none */
     struct cli_head_cache *cache;    /* NULL: bundles are not fetched */
     struct cli_device *device;       /* NULL: no bundle, offload only */
+    struct cli_prober *prober;       /* NULL: nothing was probed yet */
     struct cli_crew *crew;           /* NULL: nothing was submitted yet */
     unsigned threads;                /* that it is to have */
 

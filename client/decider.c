@@ -29,6 +29,7 @@
 #define PROBE_ROUND_TRIPS 4.0
 #define PROBE_LEAST_MS 50.0
 #define PROBE_MOST_MS 1000.0
+#define LATE_PROBES_BELIEVED 3u
 
 void cli_decider_reset(struct cli_decider *decider, uint32_t seed)
 {
@@ -171,6 +172,7 @@ void cli_decider_saw_reply(struct cli_decider *decider, size_t up_bytes,
                            bool is_probe, double elapsed_ms, double now_ms)
 {
     begin_trials(decider, now_ms);
+    decider->late_probes = 0;
     cli_breaker_success(&decider->breaker);
     cli_link_observe(&decider->link, up_bytes, elapsed_ms, now_ms);
     count_bytes(decider, up_bytes, is_probe);
@@ -229,4 +231,14 @@ bool cli_decider_wants_probe(struct cli_decider *decider, bool is_needed,
         return false;
     decider->probe_after_ms = now_ms + pause_ms(decider);
     return true;
+}
+
+bool cli_decider_believes_late_probe(struct cli_decider *decider, double now_ms)
+{
+    if (decider->breaker.failures == 0 ||
+        ++decider->late_probes >= LATE_PROBES_BELIEVED)
+        return true;
+    cli_breaker_success(&decider->breaker);
+    cli_decider_saw_failure(decider, 0, now_ms);
+    return false;
 }

@@ -28,7 +28,8 @@ struct cli_decider {
     int tried;       /* the last picture's, or -1 */
     double tried_ms; /* when the last one was made */
     double try_after_ms, probe_after_ms, try_pause_ms;
-    bool went_alone; /* the last picture was answered here by choice */
+    unsigned late_probes; /* in a row, after a failure */
+    bool went_alone;      /* the last picture was answered here by choice */
 
     /* What crossed the link, for the data plan and the share of probes. */
     double sent_bytes, probe_bytes;
@@ -101,10 +102,21 @@ void cli_decider_saw_server(struct cli_decider *decider, uint16_t point,
 
 /* Is it time for a probe? By one a broken connection is tried again, and a
  * link that was too slow for any picture. `is_needed`: the device alone would
- * be late, so that no pause after a failure is kept. *timeout_ms: how long it
- * may take, a few round trips of better days. */
+ * be late, so that no pause after a failure is kept. *timeout_ms: how long a
+ * picture waits for it, a few round trips of better days. Then it was silent;
+ * but it goes on beside the pictures for CLI_PROBE_MOST_MS, or until the next
+ * one. */
 bool cli_decider_wants_probe(struct cli_decider *decider, bool is_needed,
                              double now_ms, double *timeout_ms);
+
+/* Without that, a link that has become slow would never answer in time. */
+#define CLI_PROBE_MOST_MS 2000.0
+
+/* A probe was answered after it had been taken for silent. True if that is to
+ * be believed, by cli_decider_saw_reply: after a failure the third in a row.
+ * One or two are a stall that ends, so that the next probe only comes soon. */
+bool cli_decider_believes_late_probe(struct cli_decider *decider,
+                                     double now_ms);
 
 /* Would the device alone answer later than `deadline_ms` (0: none) from now,
  * by its local point? */

@@ -133,14 +133,15 @@ static void fill_noise(uint8_t *bytes, size_t count)
 
 enum api_status cli_remote_probe(struct cli_transport *transport,
                                  size_t up_bytes, size_t down_bytes,
-                                 double timeout_ms, double *elapsed_ms,
-                                 struct api_error *error)
+                                 double timeout_ms, const int *off_fd,
+                                 double *elapsed_ms, struct api_error *error)
 {
     char path[64] = "/v1/probe";
     struct cli_request request = {.path = path,
                                   .timeout_ms = timeout_ms,
                                   .most_reply_bytes = API_LIMIT_PROBE_BYTES,
-                                  .sink_fd = -1};
+                                  .sink_fd = -1,
+                                  .off_fd = off_fd};
     uint8_t *body = NULL;
     if (up_bytes > 0) {
         body = malloc(up_bytes);

@@ -39,11 +39,11 @@ cli_remote_classify(struct cli_transport *transport, const char *model,
 
 /* Link probes: `up_bytes` > 0 sends a body of that size, otherwise
  * `down_bytes` come back. *elapsed_ms becomes the exchange less the server's
- * own time. At most API_LIMIT_PROBE_BYTES. */
+ * own time. At most API_LIMIT_PROBE_BYTES. `off_fd`: see cli_request. */
 enum api_status cli_remote_probe(struct cli_transport *transport,
                                  size_t up_bytes, size_t down_bytes,
-                                 double timeout_ms, double *elapsed_ms,
-                                 struct api_error *error);
+                                 double timeout_ms, const int *off_fd,
+                                 double *elapsed_ms, struct api_error *error);
 
 /* The status and reason of a reply that is no success. Never API_OK. */
 enum api_status cli_remote_refusal(const struct cli_reply *reply,

@@ -86,7 +86,7 @@ void cli_servers_fail_back(struct cleave *handle, double spare_ms)
         double elapsed_ms = 0;
         cli_client_unlock(handle);
         enum api_status status = cli_remote_probe(
-            better->transport, 0, 0, timeout_ms, &elapsed_ms, NULL);
+            better->transport, 0, 0, timeout_ms, NULL, &elapsed_ms, NULL);
         cli_client_lock(handle);
         if (status == API_OK && i < handle->server) {
             cli_breaker_success(&better->breaker);

@@ -23,6 +23,9 @@
  * that we are the side that closes. */
 #define IDLE_REUSE_S 25L
 
+/* libcurl wakes up by itself when something is due. */
+#define POLL_MOST_MS 1000
+
 /* A download slower than this does not count as progress. */
 #define STALL_BYTES_PER_S 256L
 
@@ -30,6 +33,7 @@
  * time. */
 struct channel {
     CURL *curl;
+    CURLM *multi;         /* drives it, and keeps its connections */
     struct channel *next; /* idle one */
     char curl_error[CURL_ERROR_SIZE];
 };
@@ -185,7 +189,7 @@ static bool set_up(const struct cli_transport *transport,
         curl_easy_setopt(curl, CURLOPT_USERAGENT, "cleave/" CLEAVE_VERSION) ||
         curl_easy_setopt(curl, CURLOPT_TCP_NODELAY, 1L) ||
         curl_easy_setopt(curl, CURLOPT_MAXAGE_CONN, IDLE_REUSE_S) ||
-        curl_easy_setopt(curl, CURLOPT_MAXCONNECTS, 2L) ||
+        curl_multi_setopt(channel->multi, CURLMOPT_MAXCONNECTS, 2L) ||
         curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, on_body) ||
         curl_easy_setopt(curl, CURLOPT_HEADERFUNCTION, on_header);
     if (!failed && is_loopback(transport->url))
@@ -202,6 +206,7 @@ static bool set_up(const struct cli_transport *transport,
 static void close_channel(struct channel *channel)
 {
     curl_easy_cleanup(channel->curl);
+    curl_multi_cleanup(channel->multi);
     free(channel);
 }
 
@@ -210,10 +215,12 @@ static enum api_status open_channel(const struct cli_transport *transport,
                                     struct api_error *error)
 {
     struct channel *made = calloc(1, sizeof *made);
-    if (made)
-        made->curl = curl_easy_init();
-    if (!made || !made->curl) {
-        free(made);
+    if (!made)
+        return api_fail(error, API_NO_MEMORY, "out of memory");
+    made->curl = curl_easy_init();
+    made->multi = curl_multi_init();
+    if (!made->curl || !made->multi) {
+        close_channel(made);
         return api_fail(error, API_NO_MEMORY, "out of memory");
     }
     if (!set_up(transport, made)) {
@@ -440,6 +447,8 @@ static enum api_status explain(const struct cli_transport *transport,
                                          : fmin(receiver->request->timeout_ms,
                                                 transport->connect_timeout_ms));
     }
+    if (code == CURLE_ABORTED_BY_CALLBACK)
+        return api_fail(error, API_DEADLINE, "no longer waited for");
     if (code == CURLE_OUT_OF_MEMORY)
         return api_fail(error, API_NO_MEMORY, "out of memory");
     long system_errno = 0;
@@ -452,6 +461,29 @@ static enum api_status explain(const struct cli_transport *transport,
     const char *words =
         channel->curl_error[0] ? channel->curl_error : curl_easy_strerror(code);
     return api_fail(error, API_UNREACHABLE, "%.150s", words);
+}
+
+/* Like curl_easy_perform, but ends as soon as off_fd is readable. */
+static CURLcode perform(const struct channel *channel, const int *off_fd)
+{
+    CURLcode code = CURLE_OUT_OF_MEMORY;
+    struct curl_waitfd off = {.events = CURL_WAIT_POLLIN};
+    int running = 1, left;
+    if (off_fd)
+        off.fd = *off_fd;
+    if (curl_multi_add_handle(channel->multi, channel->curl) != CURLM_OK)
+        return code;
+    while (curl_multi_perform(channel->multi, &running) == CURLM_OK &&
+           running > 0 && off.revents == 0)
+        (void)curl_multi_poll(channel->multi, off_fd ? &off : NULL,
+                              off_fd ? 1 : 0, POLL_MOST_MS, NULL);
+    const CURLMsg *message = curl_multi_info_read(channel->multi, &left);
+    if (message)
+        code = message->data.result;
+    else if (off.revents != 0)
+        code = CURLE_ABORTED_BY_CALLBACK;
+    curl_multi_remove_handle(channel->multi, channel->curl);
+    return code;
 }
 
 static void read_measures(CURL *curl, struct cli_reply *reply)
@@ -494,7 +526,7 @@ enum api_status cli_transport_request(struct cli_transport *transport,
         goto out;
     }
     double start_ms = cli_now_ms();
-    CURLcode code = curl_easy_perform(channel->curl);
+    CURLcode code = perform(channel, request->off_fd);
     got.total_ms = cli_now_ms() - start_ms;
     if (code != CURLE_OK) {
         status = explain(transport, channel, code, &receiver, error);

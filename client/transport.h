@@ -23,6 +23,8 @@ struct cli_request {
     size_t most_reply_bytes;   /* a larger body is an error */
     int sink_fd;               /* where to write the body of a 200, or -1:
                                 * into the reply */
+    const int *off_fd;         /* once readable, nobody wants the reply any
+                                * longer; NULL: never */
 };
 
 /* What came back, to be freed with cli_reply_free. A NUL byte that does not
@@ -63,7 +65,8 @@ const char *cli_transport_url(const struct cli_transport *transport);
 
 /* Sends one request and waits for the whole reply, whatever its HTTP code:
  * redirects are not followed, nothing is decompressed. API_UNREACHABLE: no
- * connection, or it broke; API_DEADLINE: time ran out; API_TOO_LARGE: the
+ * connection, or it broke; API_DEADLINE: time ran out, or it was called off;
+ * API_TOO_LARGE: the
  * reply is beyond its limit; API_INTERNAL: the sink could not be written.
  * Bounded in time by timeout_ms, a resolver that hangs included. */
 enum api_status cli_transport_request(struct cli_transport *transport,

@@ -13,23 +13,44 @@ struct device {
     struct ledger *ledger;
     struct cli_decider *decider;
     double now_ms;
-    double until_ms; /* INFINITY: no deadline */
+    double until_ms;     /* INFINITY: no deadline */
+    double probe_end_ms; /* of the one under way; INFINITY: none */
+    double probe_ms;     /* that it will have taken */
 };
 
-static double probe(struct device *device, double timeout_ms)
+/* The end of the probe under way, if it has come: it goes on beside pictures
+ * that did not wait for it. */
+static void end_probe(struct device *device)
+{
+    double end_ms = device->probe_end_ms;
+    if (end_ms > device->now_ms)
+        return;
+    device->probe_end_ms = INFINITY;
+    if (device->probe_ms <= CLI_PROBE_MOST_MS &&
+        cli_decider_believes_late_probe(device->decider, end_ms))
+        cli_decider_saw_reply(device->decider, 0, true, device->probe_ms,
+                              end_ms);
+}
+
+static double probe(struct device *device, double wait_ms)
 {
     const struct ledger *ledger = device->ledger;
     double spare_ms = (device->until_ms - device->now_ms) / 2;
-    timeout_ms = fmin(timeout_ms, spare_ms);
-    double link_ms = world_link_ms(ledger->world, ledger->outcome->pictures, 0,
-                                   device->now_ms);
-    device->now_ms += fmin(link_ms, timeout_ms);
-    if (link_ms <= timeout_ms)
-        cli_decider_saw_reply(device->decider, 0, true, link_ms,
+    device->probe_ms = world_link_ms(ledger->world, ledger->outcome->pictures,
+                                     0, device->now_ms);
+    wait_ms = fmin(wait_ms, spare_ms);
+    double start_ms = device->now_ms;
+    device->now_ms += fmin(device->probe_ms, wait_ms);
+    device->probe_end_ms = INFINITY;
+    if (device->probe_ms <= wait_ms) {
+        cli_decider_saw_reply(device->decider, 0, true, device->probe_ms,
                               device->now_ms);
-    else if (cli_decider_saw_silence(device->decider, 0, true, timeout_ms,
-                                     device->now_ms))
+        return WORLD_HEADER_BYTES;
+    }
+    if (cli_decider_saw_silence(device->decider, 0, true, wait_ms,
+                                device->now_ms))
         cli_decider_saw_failure(device->decider, 0, device->now_ms);
+    device->probe_end_ms = start_ms + fmin(device->probe_ms, CLI_PROBE_MOST_MS);
     return WORLD_HEADER_BYTES;
 }
 
@@ -39,7 +60,7 @@ static void compute(struct device *device, uint16_t point,
 {
     const struct api_point *info = &device->ledger->world->points[point];
     device->now_ms += passage->device_ms;
-    if (info->kind == API_POINT_OFFLOAD)
+    if (info->kind == API_POINT_OFFLOAD && info->quality == 0)
         return;
     cli_estimate_add(&device->decider->decode_ms, decode_ms);
     cli_cost_observe(&device->decider->device, point, info->head_macs,
@@ -80,12 +101,13 @@ static void answer(struct device *device)
     struct ledger *ledger = device->ledger;
     const struct world *world = ledger->world;
     uint64_t picture = ledger->outcome->pictures;
-    double probe_timeout_ms;
+    double wait_ms;
+    end_probe(device);
     bool is_needed = cli_decider_needs_server(
         device->decider, world_local_point(world), ledger->rules->deadline_ms);
     if (cli_decider_wants_probe(device->decider, is_needed, device->now_ms,
-                                &probe_timeout_ms)) {
-        double bytes = probe(device, probe_timeout_ms);
+                                &wait_ms)) {
+        double bytes = probe(device, wait_ms);
         ledger->outcome->probe_bytes += bytes;
         ledger->outcome->bytes += bytes;
     }
@@ -145,7 +167,8 @@ bool rival_auto(const struct world *world, const struct rules *rules,
         return false;
     cli_decider_reset(&decider, 1);
     calibrate(world, &decider);
-    struct device device = {.ledger = &ledger, .decider = &decider};
+    struct device device = {
+        .ledger = &ledger, .decider = &decider, .probe_end_ms = INFINITY};
     while (outcome->pictures < world->picture_count) {
         device.now_ms = ledger_start_ms(&ledger);
         device.until_ms = rules->deadline_ms > 0

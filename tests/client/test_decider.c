@@ -148,6 +148,32 @@ START_TEST(test_probes)
 }
 END_TEST
 
+/* A link that has become slow answers its probes only after they were taken for
+ * silent: the next comes soon, and the third is believed. */
+START_TEST(test_late_probes_are_believed_in_the_end)
+{
+    set_up();
+    for (int i = 0; i < 20; i++)
+        picture(20, 1);
+    for (int i = 0; i < 6; i++)
+        cli_decider_saw_failure(&decider, 0, now_ms);
+    ck_assert(!cli_breaker_allows(&decider.breaker, now_ms + 1000));
+    for (int i = 0; i < 2; i++) {
+        now_ms += 1000;
+        ck_assert(!cli_decider_believes_late_probe(&decider, now_ms));
+        ck_assert(!cli_breaker_allows(&decider.breaker, now_ms));
+        ck_assert(cli_breaker_allows(&decider.breaker, now_ms + 251));
+    }
+    ck_assert(cli_decider_believes_late_probe(&decider, now_ms));
+    cli_decider_saw_reply(&decider, 0, true, 300, now_ms);
+    ck_assert(cli_breaker_allows(&decider.breaker, now_ms));
+    ck_assert_double_gt(cli_link_predict(&decider.link, 0, now_ms).expected_ms,
+                        50);
+    cli_decider_saw_failure(&decider, 0, now_ms);
+    ck_assert(!cli_decider_believes_late_probe(&decider, now_ms));
+}
+END_TEST
+
 START_TEST(test_data_plan_is_kept)
 {
     set_up();
@@ -190,6 +216,7 @@ Suite *make_suite(void)
     tcase_add_test(group, test_collapse_is_answered_within_two_pictures);
     tcase_add_test(group, test_silence_is_a_failure_only_if_it_surprises);
     tcase_add_test(group, test_probes);
+    tcase_add_test(group, test_late_probes_are_believed_in_the_end);
     tcase_add_test(group, test_data_plan_is_kept);
     tcase_add_test(group, test_new_points_forget_the_old_ones);
     suite_add_tcase(suite, group);

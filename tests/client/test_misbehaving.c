@@ -10,8 +10,8 @@
 #include "client/client.h"
 #include "client/clock.h"
 #include "fake_server.h"
-#include "tests/run_suite.h"
 #include "scratch.h"
+#include "tests/run_suite.h"
 
 #define HEAD "/v1/models/tiny/head"
 #define LIST "/v1/models"
@@ -341,6 +341,52 @@ START_TEST(test_the_server_has_the_time_that_the_device_cannot_use)
 }
 END_TEST
 
+/* The link has become so slow that a probe takes far longer than the round
+ * trips of before: the server is found again all the same. */
+START_TEST(test_a_server_that_has_become_slow_is_found_again)
+{
+    const struct fake_route bad[] = {
+        {.path = CLASSIFY, .conduct = FAKE_CLOSE, .most = 1},
+        {.path = PROBE, .conduct = FAKE_LATE, .code = 200, .body = ""}};
+    start(bad, 2);
+    open_handle();
+    ck_assert_int_eq(classify("offload", 0), CLEAVE_OK);
+    assert_local("server unreachable");
+    int pictures = 0;
+    do {
+        cli_sleep_ms(700);
+        double before_ms = cli_now_ms();
+        ck_assert_int_eq(classify("offload", 0), CLEAVE_OK);
+        /* No picture waits for such a probe. */
+        if (result.via == CLEAVE_VIA_LOCAL)
+            ck_assert_double_lt(cli_now_ms() - before_ms, 450);
+    } while (result.via == CLEAVE_VIA_LOCAL && ++pictures < 12);
+    assert_served(CLEAVE_VIA_OFFLOAD);
+    fake_stop(&server);
+}
+END_TEST
+
+/* Closing does not wait for what is under way beside the pictures. */
+START_TEST(test_closing_calls_a_probe_off)
+{
+    const struct fake_route bad[] = {
+        {.path = CLASSIFY, .conduct = FAKE_CLOSE, .most = 1},
+        {.path = PROBE, .conduct = FAKE_HANG}};
+    start(bad, 2);
+    open_handle();
+    ck_assert_int_eq(classify("offload", 0), CLEAVE_OK);
+    assert_local("server unreachable");
+    cli_sleep_ms(300);
+    ck_assert_int_eq(classify("offload", 0), CLEAVE_OK);
+    assert_local("server too slow");
+    ck_assert_uint_eq(server.hits[1], 1);
+    double before_ms = cli_now_ms();
+    cleave_close(&handle);
+    ck_assert_double_lt(cli_now_ms() - before_ms, 300);
+    fake_stop(&server);
+}
+END_TEST
+
 START_TEST(test_server_dies_between_pictures)
 {
     start(NULL, 0);
@@ -543,6 +589,8 @@ Suite *make_suite(void)
     tcase_add_test(group, test_deadline_is_for_the_server);
     tcase_add_test(group,
                    test_the_server_has_the_time_that_the_device_cannot_use);
+    tcase_add_test(group, test_a_server_that_has_become_slow_is_found_again);
+    tcase_add_test(group, test_closing_calls_a_probe_off);
     tcase_add_test(group, test_server_dies_between_pictures);
     tcase_add_loop_test(group, test_opening, 0,
                         (int)(sizeof lists / sizeof lists[0]));
