@@ -3,7 +3,6 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "bench/policy/rivals.h"
 #include "bench/policy/table.h"
@@ -12,6 +11,11 @@
 #define TRACES_MOST 64
 #define SEED 7u
 #define PERIOD_MS 1000.0
+
+/* A fifth of all requests meet others in the server's queue. */
+#define QUEUE_SHARE 0.2
+#define QUEUE_MS 8.0
+
 #define SEEDS 2
 #define LENGTH_MS 600000u
 #define QUICK_LENGTH_MS 200000u
@@ -28,9 +32,11 @@ static void print_help(FILE *out)
     fputs(
         "Usage: policy-replay --bundle FILE [OPTION]... [TRACE]...\n"
         "\n"
-        "Replay made-up links, and recorded ones: a TRACE that ends in .up is "
-        "of the\n"
-        "mahimahi kind, one in .jsonl of adaptive-cod's Bluetooth logs.\n"
+        "Replay made-up links, and recorded ones: a TRACE that ends in .jsonl "
+        "is one of\n"
+        "adaptive-cod's Bluetooth logs, one in .csv a table of milliseconds "
+        "and Mbit/s,\n"
+        "any other of the mahimahi kind.\n"
         "\n"
         "  --bundle FILE             whose operating points are chosen among\n"
         "  --quick                   a third of the made-up links\n"
@@ -55,12 +61,6 @@ static int complain(const char *text)
     return 1;
 }
 
-static bool ends_in(const char *text, const char *end)
-{
-    size_t bytes = strlen(text), end_bytes = strlen(end);
-    return bytes >= end_bytes && strcmp(text + bytes - end_bytes, end) == 0;
-}
-
 static bool collect_traces(char **paths, int path_count, size_t length_ms)
 {
     for (int shape = 0; shape < TRACE_SHAPES; shape++) {
@@ -71,11 +71,11 @@ static bool collect_traces(char **paths, int path_count, size_t length_ms)
         }
     }
     for (int i = 0; i < path_count && trace_count < TRACES_MOST; i++) {
-        bool read = ends_in(paths[i], ".jsonl")
-                        ? trace_read_bluetooth(paths[i], &traces[trace_count])
-                        : trace_read_cellular(paths[i], &traces[trace_count]);
-        if (!read)
+        struct api_error error = {.text = ""};
+        if (trace_read(paths[i], &traces[trace_count], &error) != API_OK) {
+            complain(error.text);
             return false;
+        }
         trace_count++;
     }
     return true;
@@ -270,12 +270,19 @@ int main(int argc, char **argv)
         print_help(stderr);
         return 2;
     }
+    struct world_costs costs = {.decode_ms = WORLD_DECODE_MS};
     struct world world = {.points = points,
-                          .device_ms_per_mmac = arguments.device_ms_per_mmac,
-                          .decode_ms = WORLD_DECODE_MS,
+                          .costs = &costs,
+                          .jitter_ms = WORLD_JITTER_MS,
+                          .queue_share = QUEUE_SHARE,
+                          .queue_ms = QUEUE_MS,
                           .seed = SEED,
                           .period_ms = arguments.period_ms};
     world.point_count = read_points(arguments.bundle, points);
+    world_cost_device(&costs, points, world.point_count,
+                      arguments.device_ms_per_mmac);
+    world_cost_server(&costs, points, world.point_count,
+                      WORLD_SERVER_MS_PER_MMAC, WORLD_SERVER_JPEG_MS);
     if (world.point_count == 0 ||
         !collect_traces(argv + optind, argc - optind,
                         arguments.quick ? QUICK_LENGTH_MS : LENGTH_MS))

@@ -125,8 +125,7 @@ bool rival_paper(const struct world *world, const struct rules *rules,
             if (point->kind != API_POINT_SPLIT)
                 continue;
             double compute_ms =
-                world->decode_ms +
-                (double)point->head_macs * 1e-6 * world->device_ms_per_mmac;
+                world->costs->decode_ms + world->costs->device_ms[i];
             double ms = compute_ms + point->bytes_mean / bytes_per_ms;
             if (ms < PAPER_SHARE * rules->deadline_ms &&
                 (best < 0 || point->top1 > world->points[best].top1))

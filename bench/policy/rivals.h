@@ -4,7 +4,7 @@
 
 #include <stdbool.h>
 
-#include "bench/policy/world.h"
+#include "client/simulate/world.h"
 
 /* Without a deadline the aim is to be quick within the accepted loss of
  * accuracy, with one to be right within it. */

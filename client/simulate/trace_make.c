@@ -1,11 +1,11 @@
 /* Made-up links: cliffs, bursts, outages, Wi-Fi that is walked away from. */
-#include "bench/policy/trace.h"
+#include "client/simulate/trace.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "bench/policy/noise.h"
+#include "client/simulate/noise.h"
 
 #define BYTES_PER_MS_AT_1_MBIT 125.0
 
@@ -55,20 +55,41 @@ static double pick(const double *levels, size_t count, uint64_t seed,
     return levels[(size_t)drawn];
 }
 
-bool trace_make(enum trace_shape shape, uint64_t seed, size_t length_ms,
-                struct trace *trace)
+const char *trace_shape_name(enum trace_shape shape)
 {
     static const char *const names[TRACE_SHAPES] = {
         "steady", "cliffs", "bursts", "outages", "walk-away"};
-    static const double steady[] = {0.25, 0.5, 1, 2, 5, 10, 50};
-    static const double cliffs[] = {0.1, 0.3, 1, 3, 8, 20};
+    return names[shape];
+}
+
+/* Allocates `length_ms` of silence. */
+static bool begin(struct trace *trace, size_t length_ms)
+{
     *trace = (struct trace){.length_ms = length_ms, .rtt_ms = 20};
-    snprintf(trace->name, sizeof trace->name, "%s-%u", names[shape],
-             (unsigned)seed);
     snprintf(trace->group, sizeof trace->group, "synthetic");
     trace->sent_bytes = calloc(length_ms + 1, sizeof(double));
-    if (!trace->sent_bytes)
+    return trace->sent_bytes != NULL;
+}
+
+bool trace_make_even(double mbit_per_s, size_t length_ms, struct trace *trace)
+{
+    if (!begin(trace, length_ms))
         return false;
+    snprintf(trace->name, sizeof trace->name, "%g Mbit/s", mbit_per_s);
+    for (size_t i = 1; i <= length_ms; i++)
+        trace->sent_bytes[i] = (double)i * mbit_per_s * BYTES_PER_MS_AT_1_MBIT;
+    return true;
+}
+
+bool trace_make(enum trace_shape shape, uint64_t seed, size_t length_ms,
+                struct trace *trace)
+{
+    static const double steady[] = {0.25, 0.5, 1, 2, 5, 10, 50};
+    static const double cliffs[] = {0.1, 0.3, 1, 3, 8, 20};
+    if (!begin(trace, length_ms))
+        return false;
+    snprintf(trace->name, sizeof trace->name, "%s-%u", trace_shape_name(shape),
+             (unsigned)seed);
     double until_ms = 0;
     uint64_t turn = 0;
     for (size_t i = 0; i < length_ms; i++) {

@@ -1,20 +1,9 @@
-/* What really happens to a picture in a replay, whoever decides about it. */
-#include "bench/policy/world.h"
+/* What really happens to a picture, whoever decides about it. */
+#include "client/simulate/world.h"
 
 #include <math.h>
 
-#include "bench/policy/noise.h"
-
-/* The server of bench/paths: 7 ms for a tail, 11.5 for a whole JPEG. */
-#define SERVER_MS_PER_MMAC 0.022
-#define SERVER_JPEG_MS 3.0
-
-/* A fifth of all requests meet others in the server's queue. */
-#define QUEUE_SHARE 0.2
-#define QUEUE_MEAN_MS 8.0
-
-/* The round trip's own jitter, beyond what the trace's throughput does. */
-#define JITTER_MEAN_MS 3.0
+#include "client/simulate/noise.h"
 
 #define COMPUTE_SCATTER 0.04
 
@@ -42,15 +31,37 @@ static double body_bytes(const struct world *world, uint64_t picture,
            exp(deviation * normal - deviation * deviation / 2);
 }
 
+void world_cost_device(struct world_costs *costs,
+                       const struct api_point *points, uint16_t point_count,
+                       double ms_per_mmac)
+{
+    for (uint16_t i = 0; i < point_count; i++)
+        costs->device_ms[i] = (double)points[i].head_macs * 1e-6 * ms_per_mmac +
+                              (points[i].quality > 0 ? WORLD_ENCODE_MS : 0);
+}
+
+void world_cost_server(struct world_costs *costs,
+                       const struct api_point *points, uint16_t point_count,
+                       double ms_per_mmac, double jpeg_ms)
+{
+    for (uint16_t i = 0; i < point_count; i++) {
+        bool is_jpeg = points[i].kind == API_POINT_OFFLOAD;
+        costs->compute_ms[i] =
+            (double)points[i].tail_macs * 1e-6 * ms_per_mmac +
+            (is_jpeg ? jpeg_ms : 0);
+    }
+}
+
 double world_decode_ms(const struct world *world, uint64_t picture)
 {
-    return world->decode_ms * scatter(world, picture, DECODE);
+    return world->costs->decode_ms * scatter(world, picture, DECODE);
 }
 
 double world_jpeg_bytes(const struct world *world, uint64_t picture)
 {
     for (uint16_t i = 0; i < world->point_count; i++) {
-        if (world->points[i].kind == API_POINT_OFFLOAD)
+        if (world->points[i].kind == API_POINT_OFFLOAD &&
+            world->points[i].quality == 0)
             return body_bytes(world, picture, &world->points[i]);
     }
     return 0;
@@ -60,7 +71,8 @@ double world_link_ms(const struct world *world, uint64_t picture, double bytes,
                      double start_ms)
 {
     double jitter_ms =
-        noise_exponential(world->seed, picture, JITTER, JITTER_MEAN_MS);
+        noise_exponential(world->seed, picture, JITTER, world->jitter_ms);
+    start_ms += world->trace_from_ms;
     return trace_finish_ms(world->trace, start_ms, bytes + WORLD_HEADER_BYTES) -
            start_ms + world->trace->rtt_ms + jitter_ms;
 }
@@ -73,20 +85,16 @@ struct passage world_pass(const struct world *world, uint64_t picture,
     if (info->kind != API_POINT_OFFLOAD || info->quality > 0)
         passage.device_ms =
             world_decode_ms(world, picture) +
-            ((double)info->head_macs * 1e-6 * world->device_ms_per_mmac +
-             (info->quality > 0 ? WORLD_ENCODE_MS : 0)) *
-                scatter(world, picture, DEVICE);
+            world->costs->device_ms[point] * scatter(world, picture, DEVICE);
     if (info->kind == API_POINT_LOCAL)
         return passage;
     passage.link_ms = world_link_ms(world, picture, passage.body_bytes,
                                     start_ms + passage.device_ms);
-    if (noise_uniform(world->seed, picture, QUEUED) < QUEUE_SHARE)
+    if (noise_uniform(world->seed, picture, QUEUED) < world->queue_share)
         passage.queue_ms =
-            noise_exponential(world->seed, picture, QUEUE, QUEUE_MEAN_MS);
+            noise_exponential(world->seed, picture, QUEUE, world->queue_ms);
     passage.compute_ms =
-        ((double)info->tail_macs * 1e-6 * SERVER_MS_PER_MMAC +
-         (info->kind == API_POINT_OFFLOAD ? SERVER_JPEG_MS : 0)) *
-        scatter(world, picture, SERVER);
+        world->costs->compute_ms[point] * scatter(world, picture, SERVER);
     return passage;
 }
 

@@ -1,6 +1,6 @@
 /* Seeded randomness that depends on nothing but its arguments. */
-#ifndef CLEAVE_BENCH_NOISE_H
-#define CLEAVE_BENCH_NOISE_H
+#ifndef CLEAVE_CLIENT_SIMULATE_NOISE_H
+#define CLEAVE_CLIENT_SIMULATE_NOISE_H
 
 #include <math.h>
 #include <stdint.h>
