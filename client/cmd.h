@@ -34,6 +34,7 @@ int cmd_points(int argc, char **argv);
 int cmd_probe(int argc, char **argv);
 int cmd_doctor(int argc, char **argv);
 int cmd_explain(int argc, char **argv);
+int cmd_simulate(int argc, char **argv);
 
 /* Parses options into *options, which it fills with defaults first (the servers
  * from $CLEAVE_SERVER, separated by blanks, which it cuts up). `allowed`: the
@@ -43,6 +44,11 @@ int cmd_explain(int argc, char **argv);
 bool cmd_parse(int argc, char **argv, const char *allowed,
                void (*print_help)(FILE *), struct cmd_options *options,
                int *exit_status);
+
+/* An objective's name; joules per CPU-second and per byte, with a comma between
+ * them. False, with a complaint, for any other text. */
+bool cmd_read_objective(const char *text, enum cleave_objective *objective);
+bool cmd_read_power(const char *text, struct cleave_options *options);
 
 /* Says "cleave: …" on stderr. */
 void cmd_complain(const char *format, ...)

@@ -89,7 +89,7 @@ static bool complete_servers(struct cmd_options *options)
     return true;
 }
 
-static bool read_objective(const char *text, enum cleave_objective *objective)
+bool cmd_read_objective(const char *text, enum cleave_objective *objective)
 {
     static const char *const names[] = {
         [CLEAVE_QUICK] = "latency",
@@ -107,8 +107,7 @@ static bool read_objective(const char *text, enum cleave_objective *objective)
     return false;
 }
 
-/* Joules per CPU-second and per byte, separated by a comma. */
-static bool read_power(const char *text, struct cleave_options *options)
+bool cmd_read_power(const char *text, struct cleave_options *options)
 {
     char *comma = NULL, *end = NULL;
     double cpu_second = strtod(text, &comma);
@@ -160,14 +159,14 @@ static bool apply(struct cmd_options *options, int letter, const char *value)
     case 'd':
         return read_number(letter, value, 1, 3600000, &options->deadline_ms);
     case 'o':
-        return read_objective(value, &options->open.objective);
+        return cmd_read_objective(value, &options->open.objective);
     case 'y':
         if (!read_number(letter, value, 1, 1000000000, &number))
             return false;
         options->open.bytes_per_picture = number;
         return true;
     case 'e':
-        return read_power(value, &options->open);
+        return cmd_read_power(value, &options->open);
     case 't':
         return read_number(letter, value, 1, 3600000,
                            &options->open.request_timeout_ms);

@@ -18,6 +18,7 @@ static void print_help(FILE *out)
           "  probe      measure the link to the server\n"
           "  doctor     check everything that pictures need, say what to do\n"
           "  explain    show what the last decision was made from\n"
+          "  simulate   predict what a fleet of devices and a server will do\n"
           "\n"
           "  --help     show this help; \"cleave COMMAND --help\" shows a "
           "command's\n"
@@ -48,7 +49,8 @@ int main(int argc, char **argv)
                     {"points", cmd_points},
                     {"probe", cmd_probe},
                     {"doctor", cmd_doctor},
-                    {"explain", cmd_explain}};
+                    {"explain", cmd_explain},
+                    {"simulate", cmd_simulate}};
     /* A closed pipe or connection, or a file at its limit, is an error to
      * report and not a reason to die. */
     signal(SIGPIPE, SIG_IGN);

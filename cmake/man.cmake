@@ -25,6 +25,7 @@ man_page(program cleave-run cleave run "say what is on pictures")
 man_page(program cleave-points cleave points "list a server's operating points")
 man_page(program cleave-probe cleave probe "measure the link to a server")
 man_page(program cleave-explain cleave explain "show what a decision was made from")
+man_page(program cleave-simulate cleave simulate "predict what a fleet will do")
 man_page(program cleave-doctor cleave doctor "check what pictures need")
 man_page(server cleaved cleaved "" "classify pictures, and finish what devices began")
 

@@ -7,9 +7,8 @@
 
 #include "client/simulate/pilot.h"
 
-/* More pictures than this, over all devices, are not simulated; it takes
- * about a minute. */
-#define FLEET_PICTURES_MOST 4000000u
+/* More than this, over all devices, are not simulated: it takes minutes. */
+#define FLEET_PICTURES_MOST 1000000u
 #define FLEET_DEVICES_MOST 10000u
 #define FLEET_CORES_MOST 1024u
 

@@ -150,6 +150,20 @@ static bool is_local(const struct pilot *pilot)
     return info_of(pilot, pilot->point)->kind == API_POINT_LOCAL;
 }
 
+/* How long to wait for the server. Where the point was not chosen, the deadline
+ * alone bounds it, less what the device needs if it can be in time. */
+static double patience_ms(const struct pilot *pilot, double wait_until_ms)
+{
+    const struct cli_decider *decider = &pilot->decider;
+    double left_ms = fmin(wait_until_ms, pilot->until_ms) - pilot->now_ms;
+    double alone_ms =
+        decider->decode_ms.mean +
+        decider->device.point_ms[world_local_point(pilot->world)].mean;
+    if (pilot->order.kind >= 0 && isfinite(left_ms) && alone_ms < left_ms)
+        left_ms = fmax(left_ms - alone_ms, left_ms / 2);
+    return fmin(left_ms, REQUEST_TIMEOUT_MS);
+}
+
 bool pilot_begin(struct pilot *pilot, uint64_t picture, double due_ms,
                  double start_ms)
 {
@@ -177,9 +191,7 @@ bool pilot_begin(struct pilot *pilot, uint64_t picture, double due_ms,
     compute(pilot);
     if (is_local(pilot))
         return false;
-    double timeout_ms =
-        fmin(fmin(wait_until_ms, pilot->until_ms) - pilot->now_ms,
-             REQUEST_TIMEOUT_MS);
+    double timeout_ms = patience_ms(pilot, wait_until_ms);
     if (timeout_ms < REQUEST_LEAST_MS) {
         fall_back(pilot);
         return false;

@@ -87,6 +87,10 @@ static void describe(const struct plan *plan, const struct fleet_result *result,
     figures->dropped = 1 - answered / pictures;
     figures->top1 = result->top1_sum / answered;
     figures->top1_in_time = result->top1_in_time_sum / answered;
+    for (uint16_t i = 0; i < plan->fleet.world->point_count; i++) {
+        if (figures->shares[i] > 0 && plan->fleet.world->points[i].top1 < 0)
+            figures->top1 = figures->top1_in_time = -1;
+    }
     figures->bytes_per_picture = result->bytes / pictures;
     figures->probe_share =
         result->bytes > 0 ? result->probe_bytes / result->bytes : 0;

@@ -19,10 +19,21 @@
 /* Small pieces, so that a body is cut in its middle. */
 #define PIECE_BYTES 256
 
+/* A paced link that was idle for longer begins afresh. */
+#define PACE_MEMORY_MS 20
+
 struct connection {
     int client, server;
     struct relay_state *state;
+    double free_ms; /* when a paced link has carried all so far */
 };
+
+static double now_ms(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec * 1e3 + (double)now.tv_nsec / 1e6;
+}
 
 static void pause_ms(long ms)
 {
@@ -38,7 +49,7 @@ static bool pass(struct relay_state *state, bool up, ssize_t bytes)
         int conduct = atomic_load(&state->conduct);
         bool cut = conduct == RELAY_CUT_UP || conduct == RELAY_CUT_DOWN;
         bool of_up = conduct == RELAY_CUT_UP || conduct == RELAY_FREEZE_UP;
-        if (conduct == RELAY_PASS)
+        if (conduct == RELAY_PASS || conduct == RELAY_PACE_UP)
             return true;
         if (of_up == up && !counted)
             atomic_fetch_sub(&state->budget, (long)bytes);
@@ -48,6 +59,22 @@ static bool pass(struct relay_state *state, bool up, ssize_t bytes)
         if (cut)
             return false;
     }
+}
+
+/* Holds bytes back for as long as a paced link takes; over many pieces, late
+ * wake-ups even out. */
+static void pace(struct connection *connection, bool up, ssize_t bytes)
+{
+    struct relay_state *state = connection->state;
+    if (!up || atomic_load(&state->conduct) != RELAY_PACE_UP)
+        return;
+    double at_ms = now_ms();
+    if (connection->free_ms < at_ms - PACE_MEMORY_MS)
+        connection->free_ms = at_ms;
+    connection->free_ms +=
+        1e3 * (double)bytes / (double)atomic_load(&state->budget);
+    if (connection->free_ms > at_ms)
+        pause_ms((long)(connection->free_ms - at_ms));
 }
 
 /* Moves what has come on one side. False at its end. */
@@ -65,6 +92,7 @@ static bool move(struct connection *connection, bool up)
         setsockopt(to, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
         return false;
     }
+    pace(connection, up, bytes);
     for (ssize_t at = 0; at < bytes;) {
         ssize_t sent = send(to, piece + at, (size_t)(bytes - at), MSG_NOSIGNAL);
         if (sent <= 0)
@@ -100,7 +128,7 @@ static void accept_forever(int listener, unsigned port,
                                   .sin_port = htons((uint16_t)port)};
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     for (;;) {
-        struct connection *connection = malloc(sizeof *connection);
+        struct connection *connection = calloc(1, sizeof *connection);
         if (!connection)
             _exit(1);
         connection->client = accept(listener, NULL, NULL);

@@ -10,7 +10,8 @@ enum relay_conduct {
     RELAY_CUT_UP,    /* after `budget` more bytes towards the server: reset */
     RELAY_CUT_DOWN,  /* the same towards the client */
     RELAY_FREEZE_UP, /* after so many bytes nothing goes either way */
-    RELAY_FREEZE_DOWN
+    RELAY_FREEZE_DOWN,
+    RELAY_PACE_UP /* `budget` bytes a second towards the server */
 };
 
 struct relay_state {
