@@ -17,7 +17,10 @@
  * reads or writes outside what it is given. All functions are pure and
  * thread-safe. */
 
-enum { NN_INT8_DEPTH_MAX = 66311 }; /* 255 * 127 of these fit in 31 bits */
+enum {
+    NN_INT8_DEPTH_MAX = 66311,  /* 255 * 127 of these fit in 31 bits */
+    NN_INT8_CONSTANT_BYTES = 12 /* of a column: a start, a factor, an offset */
+};
 
 /* The sum of two values: q = clamp(rint(a * first + b * second + offset)). */
 struct nn_int8_sum {
@@ -31,37 +34,47 @@ struct nn_int8_sum {
  *
  * A row is `segments` stretches of `groups` * 4 bytes, as many as the kernel of
  * a convolution has rows; segment s begins segment_stride bytes after the one
- * before. `panels` holds the columns in groups of nr, the last one of nr/2 if
- * that holds the rest: for each column an int32 that its sum begins with, a
- * float factor, a float offset, all three arrays; then for every four k, for
- * each column four weights. Columns and weights are padded with zeros. */
+ * before. Columns are in panels of nr, the last one of nr/2 if that holds the
+ * rest. A panel of `weights` is, for every four k, for each column four
+ * weights; one of `constants` is for each column an int32 that its sum begins
+ * with, a float factor, a float offset, all three arrays. Columns and weights
+ * are padded with zeros. */
 struct nn_int8_tile {
     const uint8_t *const *rows; /* [row_count], where each row begins */
     uint32_t row_count;         /* 1 to mr */
     uint32_t columns;           /* n, at least 1 */
     uint32_t segments, groups;  /* at least 1 */
     size_t segment_stride;      /* bytes */
-    const uint8_t *panels;      /* at a multiple of 32 bytes */
-    size_t out_stride;          /* values from one row of results to the next */
-    float *floats;              /* one of these two is NULL */
+    const uint8_t *weights;     /* both at a multiple of 32 bytes */
+    const uint8_t *constants;
+    size_t out_stride; /* values from one row of results to the next */
+    float *floats;     /* one of these two is NULL */
     uint8_t *bytes;
     float lo, hi;            /* of bytes: integers from 0 to 255 */
     const uint8_t *residual; /* bytes, at out_stride too; or NULL */
     struct nn_int8_sum sum;  /* first: of the product, second: the residual */
 };
 
+/* The constants of the panel that begins with number `column`. */
+static inline const uint8_t *nn_int8_constants(const struct nn_int8_tile *tile,
+                                               uint32_t column)
+{
+    return tile->constants + (size_t)column * NN_INT8_CONSTANT_BYTES;
+}
+
 /* Some neighbouring pixels of a depthwise convolution, whose windows lie
- * inside the rows. `blocks` holds the channels in groups of `lanes`
- * (nn_int8_block), permuted (nn_int8_lane): for each channel an int32 that its
- * sum begins with, a factor and an offset, as above; then for each tap along x
- * and for every four along y, for each channel four weights. */
+ * inside the rows. Channels are in blocks of `lanes` (nn_int8_block_from),
+ * permuted (nn_int8_lane). A block of `weights` is, for each tap along x and
+ * for every four along y, for each channel four weights; one of `constants` is
+ * as a panel's above. */
 struct nn_int8_dwconv {
     const uint8_t *const *rows; /* [kernel_height], first tap of each row */
     uint32_t pixels;            /* at least 1 */
     uint32_t channels;
     uint32_t kernel_height, kernel_width, stride_x;
-    const uint8_t *blocks; /* at a multiple of 32 bytes */
-    float *floats;         /* pixels x channels; one of these two is NULL */
+    const uint8_t *weights; /* both at a multiple of 32 bytes */
+    const uint8_t *constants;
+    float *floats; /* pixels x channels; one of these two is NULL */
     uint8_t *bytes;
     float lo, hi; /* of bytes: integers from 0 to 255 */
 };
@@ -92,10 +105,28 @@ static inline uint32_t nn_int8_lane(uint32_t lanes, uint32_t c)
 /* The first channel of the depthwise block that ends `channels` channels or
  * begins at number c, a multiple of `lanes`: the last block is a whole one
  * where there are as many channels, and shares some with the one before. */
-static inline uint32_t nn_int8_block(uint32_t lanes, uint32_t channels,
-                                     uint32_t c)
+static inline uint32_t nn_int8_block_from(uint32_t lanes, uint32_t channels,
+                                          uint32_t c)
 {
     return channels >= lanes && channels - c < lanes ? channels - lanes : c;
+}
+
+/* A block of a depthwise convolution: its first channel, what was packed. */
+struct nn_int8_block {
+    uint32_t channel;
+    const uint8_t *weights, *constants;
+};
+
+/* The block, of `lanes`, that begins at number c, a multiple of `lanes`. */
+static inline struct nn_int8_block
+nn_int8_block_at(const struct nn_int8_dwconv *job, uint32_t lanes, uint32_t c)
+{
+    const size_t fours = (job->kernel_height + 3) / 4;
+
+    return (struct nn_int8_block){
+        nn_int8_block_from(lanes, job->channels, c),
+        job->weights + c * job->kernel_width * fours * 4,
+        job->constants + (size_t)c * NN_INT8_CONSTANT_BYTES};
 }
 
 /* The reference: plain C, on every machine. */
@@ -130,16 +161,33 @@ enum api_status nn_int8_infer(const struct nn_graph *graph, uint32_t index,
                               const struct nn_quant *types,
                               struct nn_quant *made, struct api_error *error);
 
-/* Bytes that packing a conv, dwconv or linear node takes, 0 if they exceed
- * API_LIMIT_PACKED_BYTES. */
-size_t nn_int8_packed_bytes(const struct nn_int8_kernels *kernels,
-                            const struct nn_node *node);
+/* The weights of an output channel added up, and their sizes likewise. */
+struct nn_int8_totals {
+    int32_t sum, sizes;
+};
 
-/* Packs it, for an input of type `in`, to zeroed memory. API_BAD_BUNDLE where
- * a weight or a constant is out of range (nn/int8_pack.c). */
-enum api_status nn_int8_pack(const struct nn_int8_kernels *kernels,
-                             const struct nn_node *node, struct nn_quant in,
-                             uint8_t *to, struct api_error *error);
+/* Bytes that the packed weights and constants of a conv, dwconv or linear node
+ * take, 0 if they exceed API_LIMIT_PACKED_BYTES. */
+size_t nn_int8_weight_bytes(const struct nn_int8_kernels *kernels,
+                            const struct nn_node *node);
+size_t nn_int8_constant_bytes(const struct nn_int8_kernels *kernels,
+                              const struct nn_node *node);
+
+/* Packs a node's weights, which do not depend on its scale, bias and types, to
+ * zeroed memory, with the totals of each channel in range. API_BAD_BUNDLE where
+ * a weight is out of range. */
+enum api_status nn_int8_pack_weights(const struct nn_int8_kernels *kernels,
+                                     const struct nn_node *node, uint8_t *to,
+                                     struct nn_int8_totals *totals,
+                                     struct api_error *error);
+
+/* Packs what follows the sums, for an input of type `in`, to zeroed memory.
+ * API_BAD_BUNDLE where a constant is out of range (nn/int8_pack.c). */
+enum api_status nn_int8_pack_constants(const struct nn_int8_kernels *kernels,
+                                       const struct nn_node *node,
+                                       struct nn_quant in,
+                                       const struct nn_int8_totals *totals,
+                                       uint8_t *to, struct api_error *error);
 
 /* Bytes of working memory of a conv, dwconv or linear step whose window and
  * shapes are set (nn/int8_conv.c). */

@@ -85,8 +85,7 @@ static struct nn_span rows_of(const struct nn_step *step, struct nn_span pixels)
     const size_t width = step->out.width, stride = step->stride[0];
 
     return (struct nn_span){pixels.from / width * stride,
-                            (pixels.to - 1) / width * stride +
-                                step->kernel[0]};
+                            (pixels.to - 1) / width * stride + step->kernel[0]};
 }
 
 /* Limits and, for a residual, the sum. */
@@ -162,10 +161,11 @@ struct nn_span nn_int8_conv_run(const struct nn_int8_kernels *kernels,
     struct nn_int8_tile tile = {
         .segments = step->kernel[0],
         .groups = (step->kernel[1] * step->in.channels + 3) / 4,
-        .panels = step->packed_bytes,
+        .weights = step->packed_int8.weights,
+        .constants = step->packed_int8.constants,
         .out_stride = step->out.channels,
     };
-    const size_t column_bytes = 12 + 4 * (size_t)tile.segments * tile.groups;
+    const size_t column_bytes = 4 * (size_t)tile.segments * tile.groups;
     uint32_t count = (uint32_t)(PANEL_BYTES / column_bytes / kernels->nr);
 
     count = (count ? count : 1) * kernels->nr;
@@ -179,9 +179,10 @@ struct nn_span nn_int8_conv_run(const struct nn_int8_kernels *kernels,
         uint32_t rest = step->out.channels - column;
 
         tile.columns = rest < count ? rest : count;
-        run_columns(kernels, step, pixels, &image,
-                    with ? with + column : NULL, &tile);
-        tile.panels += count * column_bytes;
+        run_columns(kernels, step, pixels, &image, with ? with + column : NULL,
+                    &tile);
+        tile.weights += count * column_bytes;
+        tile.constants += (size_t)count * NN_INT8_CONSTANT_BYTES;
         if (tile.bytes)
             tile.bytes += count;
         else
@@ -253,7 +254,8 @@ struct nn_span nn_int8_dwconv_run(const struct nn_int8_kernels *kernels,
         .kernel_height = step->kernel[0],
         .kernel_width = step->kernel[1],
         .stride_x = step->stride[1],
-        .blocks = step->packed_bytes,
+        .weights = step->packed_int8.weights,
+        .constants = step->packed_int8.constants,
     };
 
     set_result(step, out, &result);

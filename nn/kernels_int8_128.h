@@ -103,10 +103,10 @@ static inline uint8x8_t sum_128(uint8x8_t a, uint8x8_t b,
 
 /* What follows the sums of rows x 1 or 2 vectors, which lie in memory so that
  * one copy of this serves all shapes. */
-static void finish(const struct nn_int8_tile *tile, const uint8_t *panel,
-                   uint32_t column, int32x4_t sums[TILE_MR][2],
-                   uint32_t vectors)
+static void finish(const struct nn_int8_tile *tile, uint32_t column,
+                   int32x4_t sums[TILE_MR][2], uint32_t vectors)
 {
+    const uint8_t *starts = nn_int8_constants(tile, column);
     const uint32_t bytes = vectors * 16; /* of one array */
     const uint32_t rest = tile->columns - column;
     const uint32_t used =
@@ -118,7 +118,7 @@ static void finish(const struct nn_int8_tile *tile, const uint8_t *panel,
         uint8x8_t q;
 
         for (uint32_t v = 0; v < 2; v++) {
-            const uint8_t *start = panel + (v < vectors ? v * 16 : 0);
+            const uint8_t *start = starts + (v < vectors ? v * 16 : 0);
             const int32_t *first = (const int32_t *)(const void *)start;
 
             x[v] = scaled(vaddq_s32(sums[r][v], vld1q_s32(first)),
@@ -182,11 +182,10 @@ NN_INLINE void multiply_rest(struct sums sum[TILE_MR][2],
 
 /* `rows` and `vectors` are constants at each call, so the sums live in
  * registers. Inputs are loaded by sixteens. */
-NN_INLINE void block(const struct nn_int8_tile *tile, const uint8_t *panel,
+NN_INLINE void block(const struct nn_int8_tile *tile, const int8_t *weights,
                      uint32_t column, const uint32_t rows,
                      const uint32_t vectors)
 {
-    const int8_t *weights = (const int8_t *)panel + 3 * vectors * 16;
     struct sums sum[TILE_MR][2] = {0};
     int32x4_t sums[TILE_MR][2] = {0};
     const uint8_t *row[TILE_MR];
@@ -217,22 +216,22 @@ NN_INLINE void block(const struct nn_int8_tile *tile, const uint8_t *panel,
         for (uint32_t v = 0; v < vectors; v++)
             sums[r][v] = total(&sum[r][v]);
     }
-    finish(tile, panel, column, sums, vectors);
+    finish(tile, column, sums, vectors);
 }
 
 NN_INLINE void panels(const struct nn_int8_tile *tile, const uint32_t rows)
 {
     const size_t depth = (size_t)tile->segments * tile->groups;
-    const uint8_t *panel = tile->panels;
+    const int8_t *weights = (const int8_t *)tile->weights;
     uint32_t column = 0;
 
     for (; column < tile->columns && tile->columns - column > LANES_128;
          column += NR_128) {
-        block(tile, panel, column, rows, 2);
-        panel += (depth + 3) * 32;
+        block(tile, weights, column, rows, 2);
+        weights += depth * 32;
     }
     if (column < tile->columns)
-        block(tile, panel, column, rows, 1);
+        block(tile, weights, column, rows, 1);
 }
 
 static void tile_128(const struct nn_int8_tile *tile)

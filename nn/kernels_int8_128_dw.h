@@ -32,30 +32,32 @@ NN_INLINE void interleave(const uint8_t *const *rows, uint32_t count, size_t at,
 }
 
 /* Stores a pixel's sums as floats; the vectors are in the order of channels. */
-static void store_pixel(const struct nn_int8_dwconv *job, const uint8_t *block,
+static void store_pixel(const struct nn_int8_dwconv *job,
+                        const struct nn_int8_block *block,
                         const int32x4_t sum[4], size_t at, uint32_t channels)
 {
     float some[DW_LANES];
 
     for (uint32_t v = 0; v < 4; v++)
         vst1q_f32(some + v * LANES_128,
-                  scaled(sum[v], block + 64 + v * 16, block + 128 + v * 16,
-                         job->lo, job->hi));
+                  scaled(sum[v], block->constants + 64 + v * 16,
+                         block->constants + 128 + v * 16, job->lo, job->hi));
     memcpy(job->floats + at, some, channels * sizeof *some);
 }
 
 /* Stores them as bytes. */
 NN_INLINE void finish_pixel(const struct nn_int8_dwconv *job,
-                            const uint8_t *block, const int32x4_t sum[4],
-                            size_t at, uint32_t channels)
+                            const struct nn_int8_block *block,
+                            const int32x4_t sum[4], size_t at,
+                            uint32_t channels)
 {
     float32x4_t x[4];
     uint8x8_t low, high;
 
     NN_UNROLL
     for (uint32_t v = 0; v < 4; v++)
-        x[v] = scaled(sum[v], block + 64 + v * 16, block + 128 + v * 16,
-                      job->lo, job->hi);
+        x[v] = scaled(sum[v], block->constants + 64 + v * 16,
+                      block->constants + 128 + v * 16, job->lo, job->hi);
     low = rounded(x[0], x[1]);
     high = rounded(x[2], x[3]);
     store_bytes(job->bytes + at, low, channels);
@@ -67,12 +69,12 @@ NN_INLINE void finish_pixel(const struct nn_int8_dwconv *job,
  * that is a constant here is unrolled: each column is interleaved once for all
  * windows that share it, and only as many sums are alive as windows overlap.
  * The job is a copy, which no store through its pointers can change. */
-NN_INLINE void dwconv_pixels(const struct nn_int8_dwconv job, uint32_t channel,
-                             const uint8_t *block, uint32_t pixel,
+NN_INLINE void dwconv_pixels(const struct nn_int8_dwconv job,
+                             const struct nn_int8_block *block, uint32_t pixel,
                              const uint32_t pixels, const uint32_t height,
                              const uint32_t width, const uint32_t stride)
 {
-    const int32_t *start = (const int32_t *)(const void *)block;
+    const int32_t *start = (const int32_t *)(const void *)block->constants;
     const uint32_t heights = (height + 3) / 4;
     const uint8_t *rows[8];
     int32x4_t sum[DW_PIXELS][4];
@@ -80,8 +82,8 @@ NN_INLINE void dwconv_pixels(const struct nn_int8_dwconv job, uint32_t channel,
 
     NN_UNROLL
     for (uint32_t ky = 0; ky < height; ky++)
-        rows[ky] =
-            job.rows[ky] + (size_t)pixel * stride * job.channels + channel;
+        rows[ky] = job.rows[ky] + (size_t)pixel * stride * job.channels +
+                   block->channel;
     NN_UNROLL
     for (uint32_t x = 0; x < (pixels - 1) * stride + width; x++) {
         NN_UNROLL
@@ -91,7 +93,7 @@ NN_INLINE void dwconv_pixels(const struct nn_int8_dwconv job, uint32_t channel,
             NN_UNROLL
             for (uint32_t p = 0; p < pixels; p++) {
                 const uint32_t kx = x - p * stride;
-                const int8_t *weights = (const int8_t *)block + 192;
+                const int8_t *weights = (const int8_t *)block->weights;
 
                 if (x < p * stride || kx >= width)
                     continue;
@@ -108,28 +110,30 @@ NN_INLINE void dwconv_pixels(const struct nn_int8_dwconv job, uint32_t channel,
         for (uint32_t p = 0; p < pixels; p++)
             if (x == p * stride + width - 1)
                 finish_pixel(&job, block, sum[p],
-                             (size_t)(pixel + p) * job.channels + channel,
+                             (size_t)(pixel + p) * job.channels +
+                                 block->channel,
                              DW_LANES);
     }
 }
 
 /* One pixel of one block of any kernel. */
-static void dwconv_any(const struct nn_int8_dwconv *job, uint32_t channel,
-                       const uint8_t *block, uint32_t pixel)
+static void dwconv_any(const struct nn_int8_dwconv *job,
+                       const struct nn_int8_block *block, uint32_t pixel)
 {
-    const int32_t *start = (const int32_t *)(const void *)block;
-    const uint32_t height = job->kernel_height, rest = job->channels - channel;
+    const int32_t *start = (const int32_t *)(const void *)block->constants;
+    const uint32_t height = job->kernel_height,
+                   rest = job->channels - block->channel;
     const uint32_t channels = rest < DW_LANES ? rest : DW_LANES;
-    const size_t pixel_at = (size_t)pixel * job->channels + channel;
-    const int8_t *weights = (const int8_t *)block + 192;
+    const size_t pixel_at = (size_t)pixel * job->channels + block->channel;
+    const int8_t *weights = (const int8_t *)block->weights;
     int32x4_t sum[4];
     int8x16_t taps[4];
 
     for (uint32_t v = 0; v < 4; v++)
         sum[v] = vld1q_s32(start + v * LANES_128);
     for (uint32_t x = 0; x < job->kernel_width; x++) {
-        size_t at =
-            ((size_t)pixel * job->stride_x + x) * job->channels + channel;
+        size_t at = ((size_t)pixel * job->stride_x + x) * job->channels +
+                    block->channel;
 
         for (uint32_t ky = 0; ky < height; ky += 4) {
             interleave(job->rows + ky, height - ky, at, channels, taps);
@@ -144,30 +148,19 @@ static void dwconv_any(const struct nn_int8_dwconv *job, uint32_t channel,
         finish_pixel(job, block, sum, pixel_at, channels);
 }
 
-static size_t block_bytes(const struct nn_int8_dwconv *job)
-{
-    const size_t taps =
-        (size_t)job->kernel_width * ((job->kernel_height + 3) / 4);
-
-    return (3 + taps) * 4 * DW_LANES;
-}
-
 /* All pixels of whole blocks, as bytes. */
 NN_INLINE void dwconv_all(const struct nn_int8_dwconv *job,
                           const uint32_t kernel, const uint32_t stride)
 {
-    const uint8_t *block = job->blocks;
-
     for (uint32_t c = 0; c < job->channels; c += DW_LANES) {
-        const uint32_t from = nn_int8_block(DW_LANES, job->channels, c);
+        const struct nn_int8_block block = nn_int8_block_at(job, DW_LANES, c);
         uint32_t pixel = 0;
 
         for (; pixel + DW_PIXELS <= job->pixels; pixel += DW_PIXELS)
-            dwconv_pixels(*job, from, block, pixel, DW_PIXELS, kernel, kernel,
+            dwconv_pixels(*job, &block, pixel, DW_PIXELS, kernel, kernel,
                           stride);
         for (; pixel < job->pixels; pixel++)
-            dwconv_pixels(*job, from, block, pixel, 1, kernel, kernel, stride);
-        block += block_bytes(job);
+            dwconv_pixels(*job, &block, pixel, 1, kernel, kernel, stride);
     }
 }
 
@@ -176,7 +169,6 @@ static void dwconv_128(const struct nn_int8_dwconv *job)
     const uint32_t kernel = job->kernel_width, stride = job->stride_x;
     const int usual =
         job->bytes && job->channels >= DW_LANES && job->kernel_height == kernel;
-    const uint8_t *block = job->blocks;
 
     if (usual && kernel == 3 && stride == 1) {
         dwconv_all(job, 3, 1);
@@ -188,10 +180,11 @@ static void dwconv_128(const struct nn_int8_dwconv *job)
         dwconv_all(job, 5, 2);
     } else {
         for (uint32_t c = 0; c < job->channels; c += DW_LANES) {
+            const struct nn_int8_block block =
+                nn_int8_block_at(job, DW_LANES, c);
+
             for (uint32_t pixel = 0; pixel < job->pixels; pixel++)
-                dwconv_any(job, nn_int8_block(DW_LANES, job->channels, c),
-                           block, pixel);
-            block += block_bytes(job);
+                dwconv_any(job, &block, pixel);
         }
     }
 }

@@ -95,7 +95,7 @@ static inline __m128i to_bytes(const struct nn_int8_tile *tile, __m256 a,
     return narrow(low, high);
 }
 
-/* Loads of the panel are aligned, for its groups are of 32 or 64 bytes. */
+/* Loads of panels are aligned, for their groups are of 32 or 64 bytes. */
 static inline __m256i load_256(const void *from)
 {
     return _mm256_load_si256(from);
@@ -115,12 +115,11 @@ static inline __m256i scaled(__m256i sum, __m256i factor, __m256i offset)
 
 /* What follows the sums of rows x 1 or 2 vectors, which lie in memory so that
  * one copy of this serves all shapes. */
-static void finish(const struct nn_int8_tile *tile, const uint8_t *panel,
-                   uint32_t column, const __m256i sums[TILE_MR][2],
-                   uint32_t vectors)
+static void finish(const struct nn_int8_tile *tile, uint32_t column,
+                   const __m256i sums[TILE_MR][2], uint32_t vectors)
 {
     const uint32_t used = tile->columns - column;
-    const uint8_t *factors = panel + vectors * 32;
+    const uint8_t *factors = nn_int8_constants(tile, column) + vectors * 32;
     const uint8_t *offsets = factors + vectors * 32;
     const size_t other = vectors == 2 ? 32 : 0; /* any will do if unused */
     const __m256 lo = _mm256_set1_ps(tile->lo), hi = _mm256_set1_ps(tile->hi);
@@ -152,11 +151,11 @@ static void finish(const struct nn_int8_tile *tile, const uint8_t *panel,
 
 /* `rows` and `vectors` are constants at each call, so the sums live in
  * registers. */
-NN_INLINE void block(const struct nn_int8_tile *tile, const uint8_t *panel,
+NN_INLINE void block(const struct nn_int8_tile *tile, const uint8_t *weights,
                      uint32_t column, const uint32_t rows,
                      const uint32_t vectors)
 {
-    const uint8_t *weights = panel + 3 * vectors * 32;
+    const uint8_t *starts = nn_int8_constants(tile, column);
     __m256i sums[TILE_MR][2] = {0}, sum[TILE_MR][2];
     const uint8_t *row[TILE_MR];
 
@@ -165,7 +164,7 @@ NN_INLINE void block(const struct nn_int8_tile *tile, const uint8_t *panel,
         row[r] = tile->rows[r];
         NN_UNROLL
         for (uint32_t v = 0; v < vectors; v++)
-            sum[r][v] = load_256(panel + v * 32);
+            sum[r][v] = load_256(starts + v * 32);
     }
     for (uint32_t s = 0; s < tile->segments; s++) {
         size_t at = s * tile->segment_stride;
@@ -191,22 +190,22 @@ NN_INLINE void block(const struct nn_int8_tile *tile, const uint8_t *panel,
         for (uint32_t v = 0; v < vectors; v++)
             sums[r][v] = sum[r][v];
     }
-    finish(tile, panel, column, sums, vectors);
+    finish(tile, column, sums, vectors);
 }
 
 NN_INLINE void panels(const struct nn_int8_tile *tile, const uint32_t rows)
 {
     const size_t depth = (size_t)tile->segments * tile->groups;
-    const uint8_t *panel = tile->panels;
+    const uint8_t *weights = tile->weights;
     uint32_t column = 0;
 
     for (; column < tile->columns && tile->columns - column > LANES_32;
          column += NR_256) {
-        block(tile, panel, column, rows, 2);
-        panel += (depth + 3) * 64;
+        block(tile, weights, column, rows, 2);
+        weights += depth * 64;
     }
     if (column < tile->columns)
-        block(tile, panel, column, rows, 1);
+        block(tile, weights, column, rows, 1);
 }
 
 static void tile_256(const struct nn_int8_tile *tile)

@@ -58,15 +58,18 @@ NN_INLINE void interleave(const uint8_t *const *rows, uint32_t count, size_t at,
 }
 
 /* Stores a pixel's sums as floats. */
-static void store_pixel(const struct nn_int8_dwconv *job, const uint8_t *block,
-                        const __m256i sum[4], size_t at, uint32_t channels)
+static void store_pixel(const struct nn_int8_dwconv *job,
+                        const struct nn_int8_block *block, const __m256i sum[4],
+                        size_t at, uint32_t channels)
 {
     const __m256 lo = _mm256_set1_ps(job->lo), hi = _mm256_set1_ps(job->hi);
     float values[DW_LANES];
 
     for (uint32_t v = 0; v < 4; v++) {
-        __m256 factor = _mm256_castsi256_ps(load_256(block + 128 + v * 32));
-        __m256 offset = _mm256_castsi256_ps(load_256(block + 256 + v * 32));
+        __m256 factor =
+            _mm256_castsi256_ps(load_256(block->constants + 128 + v * 32));
+        __m256 offset =
+            _mm256_castsi256_ps(load_256(block->constants + 256 + v * 32));
         __m256 x = _mm256_mul_ps(_mm256_cvtepi32_ps(sum[v]), factor);
 
         x = clamp_256(_mm256_add_ps(x, offset), lo, hi);
@@ -79,15 +82,15 @@ static void store_pixel(const struct nn_int8_dwconv *job, const uint8_t *block,
 /* Stores a pixel's sums, as bytes in order because packing takes back what
  * interleaving did. */
 NN_INLINE void finish_pixel(const struct nn_int8_dwconv *job,
-                            const uint8_t *block, const __m256i sum[4],
-                            size_t at, uint32_t channels)
+                            const struct nn_int8_block *block,
+                            const __m256i sum[4], size_t at, uint32_t channels)
 {
     __m256i q[4], bytes;
 
     NN_UNROLL
     for (uint32_t v = 0; v < 4; v++)
-        q[v] = scaled(sum[v], load_256(block + 128 + v * 32),
-                      load_256(block + 256 + v * 32));
+        q[v] = scaled(sum[v], load_256(block->constants + 128 + v * 32),
+                      load_256(block->constants + 256 + v * 32));
     bytes = _mm256_packus_epi16(_mm256_packs_epi32(q[0], q[1]),
                                 _mm256_packs_epi32(q[2], q[3]));
     bytes = _mm256_max_epu8(bytes, _mm256_set1_epi8((char)(uint8_t)job->lo));
@@ -99,8 +102,8 @@ NN_INLINE void finish_pixel(const struct nn_int8_dwconv *job,
  * that is a constant here is unrolled: each column is interleaved once for all
  * windows that share it, and only as many sums are alive as windows overlap.
  * The job is a copy, which no store through its pointers can change. */
-NN_INLINE void dwconv_pixels(const struct nn_int8_dwconv job, uint32_t channel,
-                             const uint8_t *block, uint32_t pixel,
+NN_INLINE void dwconv_pixels(const struct nn_int8_dwconv job,
+                             const struct nn_int8_block *block, uint32_t pixel,
                              const uint32_t pixels, const uint32_t height,
                              const uint32_t width, const uint32_t stride)
 {
@@ -111,8 +114,8 @@ NN_INLINE void dwconv_pixels(const struct nn_int8_dwconv job, uint32_t channel,
 
     NN_UNROLL
     for (uint32_t ky = 0; ky < height; ky++)
-        rows[ky] =
-            job.rows[ky] + (size_t)pixel * stride * job.channels + channel;
+        rows[ky] = job.rows[ky] + (size_t)pixel * stride * job.channels +
+                   block->channel;
     NN_UNROLL
     for (uint32_t x = 0; x < (pixels - 1) * stride + width; x++) {
         NN_UNROLL
@@ -122,7 +125,7 @@ NN_INLINE void dwconv_pixels(const struct nn_int8_dwconv job, uint32_t channel,
             NN_UNROLL
             for (uint32_t p = 0; p < pixels; p++) {
                 const uint32_t kx = x - p * stride;
-                const uint8_t *weights = block + 384;
+                const uint8_t *weights = block->weights;
 
                 if (x < p * stride || kx >= width)
                     continue;
@@ -130,7 +133,8 @@ NN_INLINE void dwconv_pixels(const struct nn_int8_dwconv job, uint32_t channel,
                 NN_UNROLL
                 for (uint32_t v = 0; v < 4; v++)
                     sum[p][v] =
-                        dot(kx + fours ? sum[p][v] : load_256(block + v * 32),
+                        dot(kx + fours ? sum[p][v]
+                                       : load_256(block->constants + v * 32),
                             taps[v], load_256(weights + v * 32));
             }
         }
@@ -138,27 +142,29 @@ NN_INLINE void dwconv_pixels(const struct nn_int8_dwconv job, uint32_t channel,
         for (uint32_t p = 0; p < pixels; p++)
             if (x == p * stride + width - 1)
                 finish_pixel(&job, block, sum[p],
-                             (size_t)(pixel + p) * job.channels + channel,
+                             (size_t)(pixel + p) * job.channels +
+                                 block->channel,
                              DW_LANES);
     }
 }
 
 /* One pixel of one block of any kernel. */
-static void dwconv_any(const struct nn_int8_dwconv *job, uint32_t channel,
-                       const uint8_t *block, uint32_t pixel)
+static void dwconv_any(const struct nn_int8_dwconv *job,
+                       const struct nn_int8_block *block, uint32_t pixel)
 {
-    const uint32_t height = job->kernel_height, rest = job->channels - channel;
+    const uint32_t height = job->kernel_height,
+                   rest = job->channels - block->channel;
     const uint32_t channels = rest < DW_LANES ? rest : DW_LANES;
-    const size_t pixel_at = (size_t)pixel * job->channels + channel;
-    const uint8_t *weights = block + 384;
+    const size_t pixel_at = (size_t)pixel * job->channels + block->channel;
+    const uint8_t *weights = block->weights;
     __m256i sum[4];
     __m256i taps[4];
 
     for (uint32_t v = 0; v < 4; v++)
-        sum[v] = load_256(block + v * 32);
+        sum[v] = load_256(block->constants + v * 32);
     for (uint32_t x = 0; x < job->kernel_width; x++) {
-        size_t at =
-            ((size_t)pixel * job->stride_x + x) * job->channels + channel;
+        size_t at = ((size_t)pixel * job->stride_x + x) * job->channels +
+                    block->channel;
 
         for (uint32_t ky = 0; ky < height; ky += 4) {
             interleave(job->rows + ky, height - ky, at, channels, taps);
@@ -173,30 +179,19 @@ static void dwconv_any(const struct nn_int8_dwconv *job, uint32_t channel,
         finish_pixel(job, block, sum, pixel_at, channels);
 }
 
-static size_t block_bytes(const struct nn_int8_dwconv *job)
-{
-    const size_t taps =
-        (size_t)job->kernel_width * ((job->kernel_height + 3) / 4);
-
-    return (3 + taps) * 4 * DW_LANES;
-}
-
 /* All pixels of whole blocks, as bytes. */
 NN_INLINE void dwconv_all(const struct nn_int8_dwconv *job,
                           const uint32_t kernel, const uint32_t stride)
 {
-    const uint8_t *block = job->blocks;
-
     for (uint32_t c = 0; c < job->channels; c += DW_LANES) {
-        const uint32_t from = nn_int8_block(DW_LANES, job->channels, c);
+        const struct nn_int8_block block = nn_int8_block_at(job, DW_LANES, c);
         uint32_t pixel = 0;
 
         for (; pixel + DW_PIXELS <= job->pixels; pixel += DW_PIXELS)
-            dwconv_pixels(*job, from, block, pixel, DW_PIXELS, kernel, kernel,
+            dwconv_pixels(*job, &block, pixel, DW_PIXELS, kernel, kernel,
                           stride);
         for (; pixel < job->pixels; pixel++)
-            dwconv_pixels(*job, from, block, pixel, 1, kernel, kernel, stride);
-        block += block_bytes(job);
+            dwconv_pixels(*job, &block, pixel, 1, kernel, kernel, stride);
     }
 }
 
@@ -205,7 +200,6 @@ static void dwconv_256(const struct nn_int8_dwconv *job)
     const uint32_t kernel = job->kernel_width, stride = job->stride_x;
     const int usual =
         job->bytes && job->channels >= DW_LANES && job->kernel_height == kernel;
-    const uint8_t *block = job->blocks;
 
     if (usual && kernel == 3 && stride == 1) {
         dwconv_all(job, 3, 1);
@@ -217,10 +211,11 @@ static void dwconv_256(const struct nn_int8_dwconv *job)
         dwconv_all(job, 5, 2);
     } else {
         for (uint32_t c = 0; c < job->channels; c += DW_LANES) {
+            const struct nn_int8_block block =
+                nn_int8_block_at(job, DW_LANES, c);
+
             for (uint32_t pixel = 0; pixel < job->pixels; pixel++)
-                dwconv_any(job, nn_int8_block(DW_LANES, job->channels, c),
-                           block, pixel);
-            block += block_bytes(job);
+                dwconv_any(job, &block, pixel);
         }
     }
 }

@@ -58,11 +58,10 @@ struct columns {
 };
 
 NN_INLINE struct columns columns_of(const struct nn_int8_tile *tile,
-                                    const uint8_t *panel, uint32_t column,
-                                    const uint32_t vectors)
+                                    uint32_t column, const uint32_t vectors)
 {
     const uint32_t rest = tile->columns - column, all = vectors * LANES_512;
-    const uint8_t *factors = panel + vectors * 64;
+    const uint8_t *factors = nn_int8_constants(tile, column) + vectors * 64;
     const uint8_t *offsets = factors + vectors * 64;
     const size_t other = vectors == 2 ? 64 : 0; /* unused, so any will do */
 
@@ -101,19 +100,19 @@ NN_INLINE void finish_pair(const struct nn_int8_tile *tile,
 
 /* Sums of rows x 1 or 2 vectors that lie in memory, so that one copy of this
  * serves all shapes; whole tiles of bytes spare themselves that. */
-static void finish_512(const struct nn_int8_tile *tile, const uint8_t *panel,
-                       uint32_t column, const __m512i sums[TILE_512_MR][2],
-                       uint32_t vectors)
+static void finish_512(const struct nn_int8_tile *tile, uint32_t column,
+                       const __m512i sums[TILE_512_MR][2], uint32_t vectors)
 {
     if (tile->bytes && !tile->residual) {
-        const struct columns columns = columns_of(tile, panel, column, vectors);
+        const struct columns columns = columns_of(tile, column, vectors);
 
         for (uint32_t r = 0; r < tile->row_count; r += 2)
             finish_pair(tile, &columns, column, r, sums + r, vectors);
         return;
     }
     for (uint32_t v = 0; v < vectors; v++) {
-        const uint8_t *factors = panel + (vectors + v) * 64;
+        const uint8_t *factors =
+            nn_int8_constants(tile, column) + (vectors + v) * 64;
         const __m512 factor = _mm512_loadu_ps(factors);
         const __m512 offset = _mm512_loadu_ps(factors + vectors * 64);
         const uint32_t from = column + v * LANES_512;
@@ -141,11 +140,11 @@ static void finish_512(const struct nn_int8_tile *tile, const uint8_t *panel,
 
 /* `rows` and `vectors` are constants at each call, so the sums live in
  * registers. */
-NN_INLINE void block_512(const struct nn_int8_tile *tile, const uint8_t *panel,
-                         uint32_t column, const uint32_t rows,
-                         const uint32_t vectors)
+NN_INLINE void block_512(const struct nn_int8_tile *tile,
+                         const uint8_t *weights, uint32_t column,
+                         const uint32_t rows, const uint32_t vectors)
 {
-    const uint8_t *weights = panel + 3 * vectors * 64;
+    const uint8_t *starts = nn_int8_constants(tile, column);
     __m512i sum[TILE_512_MR][2];
     const uint8_t *row[TILE_512_MR];
 
@@ -154,7 +153,7 @@ NN_INLINE void block_512(const struct nn_int8_tile *tile, const uint8_t *panel,
         row[r] = tile->rows[r];
         NN_UNROLL
         for (uint32_t v = 0; v < vectors; v++)
-            sum[r][v] = _mm512_loadu_si512(panel + v * 64);
+            sum[r][v] = _mm512_loadu_si512(starts + v * 64);
     }
     for (uint32_t s = 0; s < tile->segments; s++) {
         size_t at = s * tile->segment_stride;
@@ -180,7 +179,7 @@ NN_INLINE void block_512(const struct nn_int8_tile *tile, const uint8_t *panel,
         }
     }
     if (rows == TILE_512_MR && vectors == 2 && tile->bytes && !tile->residual) {
-        const struct columns columns = columns_of(tile, panel, column, 2);
+        const struct columns columns = columns_of(tile, column, 2);
 
         NN_UNROLL
         for (uint32_t r = 0; r < rows; r += 2)
@@ -194,23 +193,23 @@ NN_INLINE void block_512(const struct nn_int8_tile *tile, const uint8_t *panel,
             for (uint32_t v = 0; v < vectors; v++)
                 sums[r][v] = sum[r][v];
         }
-        finish_512(tile, panel, column, sums, vectors);
+        finish_512(tile, column, sums, vectors);
     }
 }
 
 NN_INLINE void panels_512(const struct nn_int8_tile *tile, const uint32_t rows)
 {
     const size_t depth = (size_t)tile->segments * tile->groups;
-    const uint8_t *panel = tile->panels;
+    const uint8_t *weights = tile->weights;
     uint32_t column = 0;
 
     for (; column < tile->columns && tile->columns - column > LANES_512;
          column += NR_512) {
-        block_512(tile, panel, column, rows, 2);
-        panel += (depth + 3) * 128;
+        block_512(tile, weights, column, rows, 2);
+        weights += depth * 128;
     }
     if (column < tile->columns)
-        block_512(tile, panel, column, rows, 1);
+        block_512(tile, weights, column, rows, 1);
 }
 
 #define ROWS(count)                                                            \

@@ -43,17 +43,17 @@ static int32_t product(const struct nn_int8_tile *tile, const uint8_t *row,
     return sum;
 }
 
-static void tile_panel(const struct nn_int8_tile *tile, const uint8_t *panel,
+static void tile_panel(const struct nn_int8_tile *tile, const int8_t *weights,
                        uint32_t column, uint32_t width)
 {
     uint32_t used = tile->columns - column;
-    const int8_t *weights = (const int8_t *)panel + 12 * width;
+    const uint8_t *constants = nn_int8_constants(tile, column);
     int32_t start[NR];
     float factor[NR], offset[NR];
 
-    memcpy(start, panel, width * sizeof *start);
-    memcpy(factor, panel + 4 * width, width * sizeof *factor);
-    memcpy(offset, panel + 8 * width, width * sizeof *offset);
+    memcpy(start, constants, width * sizeof *start);
+    memcpy(factor, constants + 4 * width, width * sizeof *factor);
+    memcpy(offset, constants + 8 * width, width * sizeof *offset);
     if (used > width)
         used = width;
     for (uint32_t r = 0; r < tile->row_count; r++)
@@ -76,15 +76,14 @@ static void tile_panel(const struct nn_int8_tile *tile, const uint8_t *panel,
 
 static void tile_scalar(const struct nn_int8_tile *tile)
 {
-    const uint8_t *panel = tile->panels;
+    const int8_t *weights = (const int8_t *)tile->weights;
     uint32_t column = 0;
 
     while (column < tile->columns) {
         uint32_t width = tile->columns - column <= NR / 2 ? NR / 2 : NR;
 
-        tile_panel(tile, panel, column, width);
-        panel +=
-            (size_t)width * (12 + 4 * (size_t)tile->segments * tile->groups);
+        tile_panel(tile, weights, column, width);
+        weights += (size_t)width * 4 * tile->segments * tile->groups;
         column += width;
     }
 }
@@ -106,25 +105,22 @@ static int32_t window(const struct nn_int8_dwconv *job, size_t at,
 
 static void dwconv_scalar(const struct nn_int8_dwconv *job)
 {
-    const size_t groups =
-        (size_t)job->kernel_width * ((job->kernel_height + 3) / 4);
-
     for (uint32_t c = 0; c < job->channels; c++) {
-        uint32_t first = nn_int8_block(LANES, job->channels, c / LANES * LANES);
-        uint32_t lane = nn_int8_lane(LANES, c - first);
-        const uint8_t *block =
-            job->blocks + c / LANES * (12 + 4 * groups) * LANES;
+        const struct nn_int8_block block =
+            nn_int8_block_at(job, LANES, c / LANES * LANES);
+        uint32_t lane = nn_int8_lane(LANES, c - block.channel);
         int32_t start;
         float factor, offset;
 
-        memcpy(&start, block + 4 * lane, sizeof start);
-        memcpy(&factor, block + 4 * (LANES + lane), sizeof factor);
-        memcpy(&offset, block + 4 * (2 * LANES + lane), sizeof offset);
+        memcpy(&start, block.constants + 4 * lane, sizeof start);
+        memcpy(&factor, block.constants + 4 * (LANES + lane), sizeof factor);
+        memcpy(&offset, block.constants + 4 * (2 * LANES + lane),
+               sizeof offset);
         for (uint32_t pixel = 0; pixel < job->pixels; pixel++) {
             size_t from = (size_t)pixel * job->stride_x * job->channels + c;
             size_t to = (size_t)pixel * job->channels + c;
-            int32_t sum = window(job, from,
-                                 (const int8_t *)block + 12 * LANES + 4 * lane);
+            int32_t sum =
+                window(job, from, (const int8_t *)block.weights + 4 * lane);
             float x = (float)(sum + start) * factor;
 
             x = clamp_one(x + offset, job->lo, job->hi);

@@ -268,7 +268,7 @@ static enum api_status pack_int8(struct planner *planner,
     if (floats > planner->gather_floats)
         planner->gather_floats = floats;
     return nn_weights_pack_int8(planner->weights, node, step->from_quant,
-                                &step->packed_bytes, planner->error);
+                                &step->packed_int8, planner->error);
 }
 
 static enum api_status pack(struct planner *planner, uint32_t index,

@@ -55,7 +55,7 @@ struct nn_step {
      * step with one that is not is an int8 step (nn/int8.h). */
     struct nn_quant from_quant, with_quant, to_quant;
     struct nn_quant made_quant;  /* residual: before the addition */
-    const uint8_t *packed_bytes; /* in place of `packed`, lent likewise */
+    struct nn_packed_int8 packed_int8; /* in place of `packed` */
 };
 
 static inline bool nn_step_is_int8(const struct nn_step *step)

@@ -16,10 +16,16 @@ enum { ALIGNMENT = 64, FIRST_SLOTS = 64 };
 /* 14 rows of so many floats take 28 KiB of a first-level cache. */
 enum { CHUNK_DEPTH = 512 };
 
+enum kind { FLOATS, BYTES, CONSTANTS };
+
+/* One thing packed. */
 struct entry {
-    struct nn_node node; /* what was packed; shape and place members unused */
-    struct nn_quant in;  /* scale 0: packed as floats */
+    enum kind kind;
+    struct nn_node node; /* shape and place members unused */
+    struct nn_quant in;  /* of CONSTANTS */
     void *packed;        /* NULL in an empty slot */
+    /* Of BYTES: of each channel, for the constants that go with them. */
+    struct nn_int8_totals *totals;
 };
 
 struct nn_weights {
@@ -84,11 +90,19 @@ static bool same_quant(struct nn_quant a, struct nn_quant b)
 static bool same_weights(const struct nn_node *a, const struct nn_node *b)
 {
     return is_depthwise(a->op) == is_depthwise(b->op) &&
-           a->weight == b->weight && a->scale == b->scale &&
-           a->bias == b->bias && a->out.from == b->out.from &&
+           a->weight == b->weight && a->out.from == b->out.from &&
            a->out.to == b->out.to && a->inch.from == b->inch.from &&
-           a->inch.to == b->inch.to && groups_of(a) == groups_of(b) &&
-           same_quant(a->quant, b->quant);
+           a->inch.to == b->inch.to && groups_of(a) == groups_of(b);
+}
+
+/* Would packing give the same? Bytes are the same whatever follows them. */
+static bool same(const struct entry *a, const struct entry *b)
+{
+    return a->kind == b->kind && same_weights(&a->node, &b->node) &&
+           (a->kind == BYTES ||
+            (a->node.scale == b->node.scale && a->node.bias == b->node.bias &&
+             same_quant(a->node.quant, b->node.quant) &&
+             same_quant(a->in, b->in)));
 }
 
 static uint64_t mix(uint64_t hash, uint64_t value)
@@ -96,21 +110,23 @@ static uint64_t mix(uint64_t hash, uint64_t value)
     return ((hash ^ value) * 0x9e3779b97f4a7c15u) ^ (hash >> 29);
 }
 
+/* The slot of what is like `wanted`, or an empty one for it. */
 static struct entry *find(const struct nn_weights *weights,
-                          const struct nn_node *node, struct nn_quant in)
+                          const struct entry *wanted)
 {
+    const struct nn_node *node = &wanted->node;
     size_t mask = weights->slot_count - 1;
-    uint64_t hash = is_depthwise(node->op);
+    uint64_t hash = wanted->kind;
 
     hash = mix(hash, (uintptr_t)node->weight);
-    hash = mix(hash, (uintptr_t)node->scale);
-    hash = mix(hash, (uintptr_t)node->bias);
     hash = mix(hash, (uint64_t)node->out.from << 32 | node->out.to);
     hash = mix(hash, (uint64_t)node->inch.from << 32 | node->inch.to);
+    if (wanted->kind != BYTES) {
+        hash = mix(hash, (uintptr_t)node->scale);
+        hash = mix(hash, (uintptr_t)node->bias);
+    }
     for (size_t i = (size_t)(hash >> 17) & mask;; i = (i + 1) & mask)
-        if (!weights->slots[i].packed ||
-            (same_weights(&weights->slots[i].node, node) &&
-             same_quant(weights->slots[i].in, in)))
+        if (!weights->slots[i].packed || same(&weights->slots[i], wanted))
             return &weights->slots[i];
 }
 
@@ -124,8 +140,7 @@ static enum api_status grow(struct nn_weights *weights)
         return API_NO_MEMORY;
     for (size_t i = 0; i < weights->slot_count; i++)
         if (weights->slots[i].packed)
-            *find(&wider, &weights->slots[i].node, weights->slots[i].in) =
-                weights->slots[i];
+            *find(&wider, &weights->slots[i]) = weights->slots[i];
     free(weights->slots);
     *weights = wider;
     return API_OK;
@@ -153,8 +168,10 @@ void nn_weights_close(struct nn_weights **weights)
 {
     if (!*weights)
         return;
-    for (size_t i = 0; i < (*weights)->slot_count; i++)
+    for (size_t i = 0; i < (*weights)->slot_count; i++) {
+        free((*weights)->slots[i].totals);
         free((*weights)->slots[i].packed);
+    }
     free((*weights)->slots);
     free(*weights);
     *weights = NULL;
@@ -313,54 +330,81 @@ static size_t packed_floats(const struct nn_weights *weights,
     return (size_t)(columns * (depth + chunks));
 }
 
-/* Packs a node's floats or, for an input of a U8 type, its bytes. */
-static enum api_status fill(const struct nn_weights *weights,
-                            const struct nn_node *node, struct nn_quant in,
-                            void *to, struct api_error *error)
+static size_t packed_bytes(const struct nn_weights *weights,
+                           const struct entry *entry)
 {
-    if (in.scale > 0)
-        return nn_int8_pack(weights->kernels->int8, node, in, to, error);
-    if (is_depthwise(node->op))
-        pack_blocks(weights, node, to);
-    else
-        pack_panels(weights, node, to);
-    return API_OK;
+    const struct nn_int8_kernels *int8 = weights->kernels->int8;
+
+    switch (entry->kind) {
+    case BYTES:
+        return nn_int8_weight_bytes(int8, &entry->node);
+    case CONSTANTS:
+        return nn_int8_constant_bytes(int8, &entry->node);
+    default:
+        return packed_floats(weights, &entry->node) * sizeof(float);
+    }
 }
 
-static enum api_status obtain(struct nn_weights *weights,
-                              const struct nn_node *node, struct nn_quant in,
-                              const void **packed, struct api_error *error)
+/* `totals` are those of the bytes that constants go with. */
+static enum api_status fill(const struct nn_weights *weights,
+                            struct entry *entry,
+                            const struct nn_int8_totals *totals,
+                            struct api_error *error)
 {
-    struct entry *slot = find(weights, node, in);
-    size_t bytes, allocated;
-    enum api_status status;
-    void *made;
+    const struct nn_int8_kernels *int8 = weights->kernels->int8;
+    const struct nn_node *node = &entry->node;
 
-    if (slot->packed) {
-        *packed = slot->packed;
+    switch (entry->kind) {
+    case BYTES:
+        entry->totals =
+            calloc(node->out.to - node->out.from, sizeof *entry->totals);
+        if (!entry->totals)
+            return api_fail(error, API_NO_MEMORY, "no memory for the weights");
+        return nn_int8_pack_weights(int8, node, entry->packed, entry->totals,
+                                    error);
+    case CONSTANTS:
+        return nn_int8_pack_constants(int8, node, entry->in, totals,
+                                      entry->packed, error);
+    default:
+        if (is_depthwise(node->op))
+            pack_blocks(weights, node, entry->packed);
+        else
+            pack_panels(weights, node, entry->packed);
         return API_OK;
     }
-    bytes = in.scale > 0 ? nn_int8_packed_bytes(weights->kernels->int8, node)
-                         : packed_floats(weights, node) * sizeof(float);
+}
+
+/* Completes `entry` by what is like it, packed now or before. */
+static enum api_status obtain(struct nn_weights *weights, struct entry *entry,
+                              const struct nn_int8_totals *totals,
+                              struct api_error *error)
+{
+    struct entry *slot = find(weights, entry);
+    size_t bytes, allocated;
+    enum api_status status;
+
+    if (slot->packed) {
+        *entry = *slot;
+        return API_OK;
+    }
+    bytes = packed_bytes(weights, entry);
     if (!bytes || bytes > API_LIMIT_PACKED_BYTES - weights->bytes)
         return api_fail(error, API_BAD_BUNDLE,
                         "the weights in use exceed %u MiB",
                         API_LIMIT_PACKED_BYTES >> 20);
     allocated = (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
-    made = aligned_alloc(ALIGNMENT, allocated);
-    if (!made)
+    entry->packed = aligned_alloc(ALIGNMENT, allocated);
+    if (!entry->packed)
         return api_fail(error, API_NO_MEMORY, "no memory for the weights");
-    memset(made, 0, allocated);
-    status = fill(weights, node, in, made, error);
+    memset(entry->packed, 0, allocated);
+    status = fill(weights, entry, totals, error);
     if (status != API_OK) {
-        free(made);
+        free(entry->totals);
+        free(entry->packed);
         return status;
     }
-    slot->node = *node;
-    slot->in = in;
-    slot->packed = made;
+    *slot = *entry;
     weights->bytes += bytes;
-    *packed = made;
     /* Growing may fail: then the table merely fills up further, but one slot
      * must stay empty for find() to end. */
     if (++weights->used * 2 > weights->slot_count && grow(weights) != API_OK &&
@@ -373,24 +417,27 @@ enum api_status nn_weights_pack(struct nn_weights *weights,
                                 const struct nn_node *node,
                                 const float **packed, struct api_error *error)
 {
-    const void *made = NULL;
-    enum api_status status =
-        obtain(weights, node, (struct nn_quant){0}, &made, error);
+    struct entry floats = {.kind = FLOATS, .node = *node};
+    enum api_status status = obtain(weights, &floats, NULL, error);
 
     if (status == API_OK)
-        *packed = made;
+        *packed = floats.packed;
     return status;
 }
 
 enum api_status nn_weights_pack_int8(struct nn_weights *weights,
                                      const struct nn_node *node,
-                                     struct nn_quant in, const uint8_t **packed,
+                                     struct nn_quant in,
+                                     struct nn_packed_int8 *packed,
                                      struct api_error *error)
 {
-    const void *made = NULL;
-    enum api_status status = obtain(weights, node, in, &made, error);
+    struct entry bytes = {.kind = BYTES, .node = *node};
+    struct entry constants = {.kind = CONSTANTS, .node = *node, .in = in};
+    enum api_status status = obtain(weights, &bytes, NULL, error);
 
     if (status == API_OK)
-        *packed = made;
+        status = obtain(weights, &constants, bytes.totals, error);
+    if (status == API_OK)
+        *packed = (struct nn_packed_int8){bytes.packed, constants.packed};
     return status;
 }

@@ -59,11 +59,19 @@ enum api_status nn_weights_pack(struct nn_weights *weights,
                                 const struct nn_node *node,
                                 const float **packed, struct api_error *error);
 
-/* The same of a node whose input has the U8 type `in`, packed for int8 kernels
- * (nn/int8.h). API_BAD_BUNDLE also where nn_int8_pack refuses. */
+/* What int8 kernels read of a node (nn/int8.h). */
+struct nn_packed_int8 {
+    const uint8_t *weights, *constants;
+};
+
+/* The same of a node whose input has the U8 type `in`. Nodes that use the same
+ * channels of the same tensor share its weights even where scales, biases or
+ * types differ, as those of the same layer behind other heads do.
+ * API_BAD_BUNDLE also where a value is out of range (nn/int8_pack.c). */
 enum api_status nn_weights_pack_int8(struct nn_weights *weights,
                                      const struct nn_node *node,
-                                     struct nn_quant in, const uint8_t **packed,
+                                     struct nn_quant in,
+                                     struct nn_packed_int8 *packed,
                                      struct api_error *error);
 
 /* Bytes packed so far. */

@@ -7,6 +7,7 @@
 #include "nn/cpu.h"
 #include "nn/int8.h"
 #include "nn/kernels.h"
+#include "nn/weights.h"
 #include "tests/nn/dice.h"
 #include "tests/nn/guard.h"
 #include "tests/nn/int8_reference.h"
@@ -26,7 +27,8 @@ struct job {
     struct nn_node node;
     int8_t *weights;
     float scales[OUT_MAX], biases[OUT_MAX];
-    struct guard in_guard, out_guard, packed_guard, residual_guard;
+    struct guard in_guard, out_guard, residual_guard;
+    struct guard weights_guard, constants_guard;
     enum guard_side side;
 };
 
@@ -36,7 +38,8 @@ static void job_open(struct job *job)
     guard_open(&job->in_guard, SIDE_MAX * SIDE_MAX * 80);
     guard_open(&job->out_guard, SIDE_MAX * SIDE_MAX * OUT_MAX);
     guard_open(&job->residual_guard, SIDE_MAX * SIDE_MAX * OUT_MAX);
-    guard_open(&job->packed_guard, (OUT_MAX + 64) * (DEPTH_MAX / 4 + 32));
+    guard_open(&job->weights_guard, (OUT_MAX + 64) * (DEPTH_MAX / 4 + 32));
+    guard_open(&job->constants_guard, (OUT_MAX + 64) * 4);
     job->weights = malloc((size_t)OUT_MAX * DEPTH_MAX);
     ck_assert_ptr_nonnull(job->weights);
 }
@@ -44,7 +47,8 @@ static void job_open(struct job *job)
 static void job_close(struct job *job)
 {
     free(job->weights);
-    guard_close(&job->packed_guard);
+    guard_close(&job->constants_guard);
+    guard_close(&job->weights_guard);
     guard_close(&job->residual_guard);
     guard_close(&job->out_guard);
     guard_close(&job->in_guard);
@@ -102,19 +106,33 @@ static void draw_numbers(struct job *job, size_t weights, uint32_t channels)
     job->node.bias = dice_below(&seed, 8) ? &job->bias : NULL;
 }
 
-/* Packs through the product's own code, so that panels end at a guard page;
- * they are aligned all the same. */
-static uint8_t *pack(struct job *job)
+/* Zeros that end at a guard page; aligned all the same, as a scalar half panel
+ * is no whole line. */
+static uint8_t *zeros(struct guard *guard, size_t bytes)
 {
-    size_t bytes = nn_int8_packed_bytes(level, &job->node);
-    uint8_t *to = place(&job->packed_guard, bytes, GUARD_AFTER);
+    uint8_t *to = place(guard, bytes, GUARD_AFTER);
 
     ck_assert_uint_gt(bytes, 0);
-    to -= (uintptr_t)to % 64; /* a scalar half panel is no whole line */
+    to -= (uintptr_t)to % 64;
     memset(to, 0, bytes);
-    ck_assert_int_eq(nn_int8_pack(level, &job->node, job->in.type, to, NULL),
-                     API_OK);
     return to;
+}
+
+/* Packs through the product's own code. */
+static struct nn_packed_int8 pack(struct job *job)
+{
+    struct nn_int8_totals totals[OUT_MAX] = {{0, 0}};
+    uint8_t *weights =
+        zeros(&job->weights_guard, nn_int8_weight_bytes(level, &job->node));
+    uint8_t *constants =
+        zeros(&job->constants_guard, nn_int8_constant_bytes(level, &job->node));
+
+    ck_assert_int_eq(
+        nn_int8_pack_weights(level, &job->node, weights, totals, NULL), API_OK);
+    ck_assert_int_eq(nn_int8_pack_constants(level, &job->node, job->in.type,
+                                            totals, constants, NULL),
+                     API_OK);
+    return (struct nn_packed_int8){weights, constants};
 }
 
 static void limits(const struct nn_node *node, float *lo, float *hi)
@@ -147,6 +165,7 @@ static void tile_check(struct job *job, uint32_t rows, uint32_t columns,
         .out_stride = columns,
     };
     size_t outputs = (size_t)rows * columns;
+    struct nn_packed_int8 packed;
 
     job->in = (struct int8_value){
         .height = kernel, .width = width, .channels = channels};
@@ -162,7 +181,9 @@ static void tile_check(struct job *job, uint32_t rows, uint32_t columns,
                                  .stride = {1, 1},
                                  .dilation = {1, 1}};
     draw_numbers(job, (size_t)columns * kernel * kernel * channels, columns);
-    tile.panels = pack(job);
+    packed = pack(job);
+    tile.weights = packed.weights;
+    tile.constants = packed.constants;
     limits(&job->node, &tile.lo, &tile.hi);
     for (uint32_t r = 0; r < rows; r++)
         row[r] = job->in.bytes + (size_t)r * channels;
@@ -225,6 +246,7 @@ START_TEST(tile_with_a_residual)
                                     .out_stride = n,
                                     .lo = 0.0f,
                                     .hi = 255.0f};
+        struct nn_packed_int8 packed;
         uint8_t *residual;
 
         job.side = round % 2 ? GUARD_BEFORE : GUARD_AFTER;
@@ -262,7 +284,9 @@ START_TEST(tile_with_a_residual)
             if (add.act == NN_ACT_RELU)
                 sum->lo = nn_int8_limit(0.0f, to);
         }
-        tile.panels = pack(&job);
+        packed = pack(&job);
+        tile.weights = packed.weights;
+        tile.constants = packed.constants;
         tile.residual = residual;
         tile.bytes = place(&job.out_guard, (size_t)rows * n, job.side);
         for (uint32_t r = 0; r < rows; r++)
@@ -302,6 +326,7 @@ START_TEST(dwconv_of_every_channel_count)
                                         .kernel_height = height,
                                         .kernel_width = width,
                                         .stride_x = stride};
+        struct nn_packed_int8 packed;
 
         job.side = channels % 2 ? GUARD_BEFORE : GUARD_AFTER;
         job.in = (struct int8_value){.height = height,
@@ -317,7 +342,9 @@ START_TEST(dwconv_of_every_channel_count)
                                     .inch = {0, channels},
                                     .stride = {1, (uint8_t)stride}};
         draw_numbers(&job, (size_t)height * width * channels, channels);
-        dwconv.blocks = pack(&job);
+        packed = pack(&job);
+        dwconv.weights = packed.weights;
+        dwconv.constants = packed.constants;
         limits(&job.node, &dwconv.lo, &dwconv.hi);
         for (uint32_t ky = 0; ky < height; ky++)
             row[ky] = job.in.bytes + (size_t)ky * job.in.width * channels;

@@ -295,13 +295,14 @@ START_TEST(a_chain_of_bytes_is_small)
 }
 END_TEST
 
-/* The same weights for another type of input are other numbers. */
+/* Another type of input, result or bias needs other constants, but the same
+ * weights. */
 START_TEST(packs_are_shared_by_type)
 {
     struct net *net = net_open(4, 4, 8);
     struct nn_node node = net_weighted(net, NN_OP_CONV, 1, 8, 1, 1);
     const struct nn_quant in = {0.5f, 3}, other = {0.5f, 4};
-    const uint8_t *first = NULL, *again = NULL, *next = NULL;
+    struct nn_packed_int8 first, again, next;
     struct nn_weights *weights = NULL;
 
     ck_assert_int_eq(nn_weights_open(level, &weights), API_OK);
@@ -309,16 +310,30 @@ START_TEST(packs_are_shared_by_type)
                      API_OK);
     ck_assert_int_eq(nn_weights_pack_int8(weights, &node, in, &again, NULL),
                      API_OK);
-    ck_assert_ptr_eq(first, again);
+    ck_assert_ptr_eq(first.weights, again.weights);
+    ck_assert_ptr_eq(first.constants, again.constants);
     ck_assert_uint_eq(nn_weights_bytes(weights),
-                      nn_int8_packed_bytes(level->int8, &node));
+                      nn_int8_weight_bytes(level->int8, &node) +
+                          nn_int8_constant_bytes(level->int8, &node));
     ck_assert_int_eq(nn_weights_pack_int8(weights, &node, other, &next, NULL),
                      API_OK);
-    ck_assert_ptr_ne(first, next);
+    ck_assert_ptr_eq(first.weights, next.weights);
+    ck_assert_ptr_ne(first.constants, next.constants);
     node.quant.zero ^= 1;
     ck_assert_int_eq(nn_weights_pack_int8(weights, &node, in, &next, NULL),
                      API_OK);
-    ck_assert_ptr_ne(first, next);
+    ck_assert_ptr_eq(first.weights, next.weights);
+    ck_assert_ptr_ne(first.constants, next.constants);
+    node.quant.zero ^= 1;
+    node.bias = NULL;
+    ck_assert_int_eq(nn_weights_pack_int8(weights, &node, in, &next, NULL),
+                     API_OK);
+    ck_assert_ptr_eq(first.weights, next.weights);
+    ck_assert_ptr_ne(first.constants, next.constants);
+    node.out.to--;
+    ck_assert_int_eq(nn_weights_pack_int8(weights, &node, in, &next, NULL),
+                     API_OK);
+    ck_assert_ptr_ne(first.weights, next.weights);
     nn_weights_close(&weights);
     net_close(net);
 }
