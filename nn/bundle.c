@@ -180,6 +180,15 @@ void nn_bundle_rest(const struct nn_bundle *bundle)
                 MADV_DONTNEED);
 }
 
+void nn_bundle_return(struct nn_bundle *bundle)
+{
+    if (bundle->mapped)
+        return;
+    for (uint32_t i = 0; i < bundle->tensor_count; i++)
+        bundle->tensors[i].data = NULL;
+    bundle->file = bundle->data = NULL;
+}
+
 void nn_bundle_close(struct nn_bundle **bundle)
 {
     struct nn_bundle *old = *bundle;
@@ -194,6 +203,7 @@ void nn_bundle_close(struct nn_bundle **bundle)
         free(old->priors[i].cdf_start);
         free(old->priors[i].cdf);
         free(old->priors[i].bucket);
+        free(old->priors[i].context_weight);
         free(old->priors[i].context_limit);
     }
     free(old->labels);

@@ -122,12 +122,12 @@ struct nn_prior {
                                         * the interval that holds the bucket's
                                         * first value */
     int32_t *context_limit;            /* [channels * (contexts - 1)] */
-    const int8_t *context_weight;      /* [3 * channels * channels], borrowed
-                                        * from the file; NULL if contexts is
-                                        * 1. The first index says where the
-                                        * weighted symbol is: left, above,
-                                        * here; then its channel; then the
-                                        * channel whose context it decides */
+    int8_t *context_weight;            /* [3 * channels * channels]; NULL if
+                                        * contexts is 1. The first index says
+                                        * where the weighted symbol is: left,
+                                        * above, here; then its channel; then
+                                        * the channel whose context it
+                                        * decides */
 };
 
 /* A point and what it runs on; NULL where this bundle lacks the part. A
@@ -171,6 +171,10 @@ enum api_status nn_bundle_parse(const uint8_t *bytes, size_t count,
 /* Gives back the memory that holds a mapped file's tensors: what was needed of
  * them has been packed. They are read again when they are asked for. */
 void nn_bundle_rest(const struct nn_bundle *bundle);
+
+/* Ends the loan of parsed bytes, after which tensors have no data. What the
+ * file's JSON said stays. A mapped file stays mapped. */
+void nn_bundle_return(struct nn_bundle *bundle);
 
 /* Maps the file at `path` read-only and parses it. */
 enum api_status nn_bundle_open(const char *path, struct nn_bundle **bundle,

@@ -30,8 +30,7 @@ static void choose_graphs(struct export *job, bool include_local)
         const struct nn_bundle_point *point = &bundle->points[i];
         if (point->head)
             job->keep_graph[point->head - bundle->graphs] = true;
-        if (point->full && include_local &&
-            point->info.kind == API_POINT_LOCAL)
+        if (point->full && include_local && point->info.kind == API_POINT_LOCAL)
             job->keep_graph[point->full - bundle->graphs] = true;
     }
 }
@@ -174,6 +173,9 @@ enum api_status nn_bundle_export_head(const struct nn_bundle *bundle,
     char *header = NULL;
     uint8_t *made;
     struct export job = {.bundle = bundle};
+    if (!bundle->file)
+        return api_fail(error, API_UNAVAILABLE,
+                        "the bundle's bytes were given back");
     job.keep_graph = calloc(bundle->graph_count + 1, sizeof *job.keep_graph);
     job.keep_tensor = calloc(bundle->tensor_count + 1, sizeof *job.keep_tensor);
     job.order = calloc(bundle->tensor_count + 1, sizeof *job.order);

@@ -80,12 +80,12 @@ static enum api_status copy_tables(const struct tables *tables,
     prior->bucket = calloc((size_t)prior->channels * prior->contexts,
                            NN_BUCKETS * sizeof *prior->bucket);
     if (tables->weight) {
-        prior->context_weight = (const int8_t *)tables->weight->data;
+        prior->context_weight = copy(tables->weight);
         prior->context_limit = copy(tables->limit);
     }
     if (!prior->gain || !prior->inverse_gain || !prior->symbol_min ||
         !prior->cdf_start || !prior->cdf || !prior->bucket ||
-        (tables->weight && !prior->context_limit))
+        (tables->weight && (!prior->context_weight || !prior->context_limit)))
         return api_fail(error, API_NO_MEMORY, "out of memory");
     return API_OK;
 }

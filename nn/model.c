@@ -179,6 +179,11 @@ enum api_status nn_model_open_bytes(const uint8_t *bytes, size_t count,
                             : status;
 }
 
+void nn_model_return_bytes(struct nn_model *model)
+{
+    nn_bundle_return(model->bundle);
+}
+
 void nn_model_close(struct nn_model **model)
 {
     struct nn_model *old = *model;

@@ -40,10 +40,16 @@ struct nn_class {
 enum api_status nn_model_open(const char *path, struct nn_model **model,
                               struct api_error *error);
 
-/* The same from memory, which is borrowed until the model is closed. */
+/* The same from memory, which is borrowed until the model is closed or
+ * nn_model_return_bytes. */
 enum api_status nn_model_open_bytes(const uint8_t *bytes, size_t count,
                                     struct nn_model **model,
                                     struct api_error *error);
+
+/* Ends that loan: all that runs has been packed. Only nn_model_export_head needs
+ * the bytes, and is API_UNAVAILABLE from then on. Not while another thread uses
+ * the model. */
+void nn_model_return_bytes(struct nn_model *model);
 
 /* Frees the model and sets *model to NULL; NULL is fine. All contexts must be
  * closed before. */
@@ -76,7 +82,8 @@ bool nn_model_same_input(const struct nn_model *model, uint16_t a, uint16_t b);
 
 /* Serialises the subset that a device needs: heads, priors, labels, points,
  * and with `include_local` the whole network. *bytes is malloc'ed and becomes
- * the caller's to free(). The subset keeps the model's fingerprint. */
+ * the caller's to free(). The subset keeps the model's fingerprint.
+ * API_UNAVAILABLE after nn_model_return_bytes. */
 enum api_status nn_model_export_head(const struct nn_model *model,
                                      bool include_local, uint8_t **bytes,
                                      size_t *byte_count,

@@ -165,14 +165,17 @@ enum api_status srv_model_open(const struct srv_bundle_file *file,
         return api_fail(error, API_NO_MEMORY, "no memory for the model");
     atomic_init(&made->leases, 1);
     pthread_mutex_init(&made->lock, NULL);
+    uint8_t *bytes = NULL;
     size_t count;
-    enum api_status status = srv_file_read(file, &made->bundle, &count, error);
+    enum api_status status = srv_file_read(file, &bytes, &count, error);
     if (status == API_OK)
-        status = nn_model_open_bytes(made->bundle, count, &made->nn, error);
+        status = nn_model_open_bytes(bytes, count, &made->nn, error);
     if (status == API_OK) {
         describe(made);
         status = export_all(made, error);
+        nn_model_return_bytes(made->nn);
     }
+    free(bytes);
     if (status == API_OK)
         status = open_workspaces(made, options, error);
     if (status == API_OK)
@@ -195,7 +198,6 @@ static void close_model(struct srv_model *model)
     free(model->head.bytes);
     free(model->head_with_local.bytes);
     nn_model_close(&model->nn);
-    free(model->bundle);
     pthread_mutex_destroy(&model->lock);
     free(model);
     srv_process_return_memory();

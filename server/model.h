@@ -24,7 +24,6 @@ struct srv_document {
 /* Immutable once open but for leases and idle workspaces. */
 struct srv_model {
     struct nn_model *nn;
-    uint8_t *bundle; /* the file's bytes, which `nn` borrows */
     struct api_model info;
     struct srv_document metadata, labels;
     struct srv_document head, head_with_local;

@@ -283,13 +283,13 @@ START_TEST(default_graphs_match_scalar)
 }
 END_TEST
 
-/* The whole network and every tail end in the same layers. */
+/* The whole network and every tail end in the same layers, and tails have the
+ * same weights whatever their values' scales. */
 START_TEST(default_weights_are_shared)
 {
     struct nn_bundle *bundle = NULL;
     struct nn_weights *weights = NULL;
     const struct nn_kernels *kernels = level;
-    size_t unpacked = 0;
 
     ck_assert_int_eq(nn_bundle_open(DEFAULT, &bundle, NULL), API_OK);
     ck_assert_int_eq(nn_weights_open(kernels, &weights), API_OK);
@@ -301,14 +301,91 @@ START_TEST(default_weights_are_shared)
             API_OK);
         nn_plan_close(&plan);
     }
-    for (uint32_t i = 0; i < bundle->tensor_count; i++)
-        unpacked += (size_t)bundle->tensors[i].dims[0] *
-                    bundle->tensors[i].dims[1] * bundle->tensors[i].dims[2] *
-                    bundle->tensors[i].dims[3] * sizeof(float);
     /* Padding of panels, and two widths of a few small tensors. */
-    ck_assert_uint_lt(nn_weights_bytes(weights), unpacked * 5 / 4);
+    ck_assert_uint_lt(nn_weights_bytes(weights), bundle->data_bytes * 5 / 4);
     nn_weights_close(&weights);
     nn_bundle_close(&bundle);
+}
+END_TEST
+
+/* What a point's device and server make of a picture. */
+static size_t run_point(struct rig *rig, uint16_t point)
+{
+    size_t bytes = 0;
+
+    if (nn_model_point(rig->model, point)->kind != API_POINT_SPLIT) {
+        ck_assert_int_eq(
+            nn_run_full(rig->context, point, rig->pixels, rig->probabilities),
+            API_OK);
+        return 0;
+    }
+    ck_assert_int_eq(nn_run_head(rig->context, point, rig->pixels, rig->latent),
+                     API_OK);
+    ck_assert_int_eq(
+        nn_latent_encode(rig->context, point, rig->latent, rig->payload,
+                         nn_latent_bound(rig->model, point), &bytes),
+        API_OK);
+    ck_assert_int_eq(nn_latent_decode(rig->context, point, rig->payload, bytes,
+                                      rig->restored, NULL),
+                     API_OK);
+    ck_assert_int_eq(
+        nn_run_tail(rig->context, point, rig->restored, rig->probabilities),
+        API_OK);
+    return bytes;
+}
+
+static uint8_t *read_file(const char *path, size_t *count)
+{
+    FILE *file = fopen(path, "rb");
+    uint8_t *bytes;
+
+    ck_assert_ptr_nonnull(file);
+    ck_assert_int_eq(fseek(file, 0, SEEK_END), 0);
+    *count = (size_t)ftell(file);
+    rewind(file);
+    bytes = rig_memory(*count);
+    ck_assert_uint_eq(fread(bytes, 1, *count, file), *count);
+    fclose(file);
+    return bytes;
+}
+
+/* All runs as before when the bytes are gone; only the export does not. */
+START_TEST(bytes_can_be_returned)
+{
+    static const char *const paths[] = {RIG_TINY, OPERATORS};
+    struct rig mapped, lent;
+    uint8_t *bytes, *head = NULL;
+    size_t count, head_bytes;
+
+    rig_open(&mapped, paths[_i]);
+    rig_open(&lent, paths[_i]);
+    nn_context_close(&lent.context);
+    nn_model_close(&lent.model);
+    bytes = read_file(paths[_i], &count);
+    ck_assert_int_eq(nn_model_open_bytes(bytes, count, &lent.model, NULL),
+                     API_OK);
+    nn_model_return_bytes(lent.model);
+    memset(bytes, 0xff, count);
+    free(bytes);
+    ck_assert_int_eq(nn_context_open(lent.model, &lent.context, NULL), API_OK);
+    for (uint16_t i = 0; i < nn_model_point_count(mapped.model); i++) {
+        size_t expected = run_point(&mapped, i);
+
+        ck_assert_uint_eq(run_point(&lent, i), expected);
+        ck_assert_mem_eq(lent.payload, mapped.payload, expected);
+        ck_assert_mem_eq(lent.probabilities, mapped.probabilities,
+                         nn_model_class_count(mapped.model) * sizeof(float));
+    }
+    ck_assert_int_eq(
+        nn_model_export_head(lent.model, true, &head, &head_bytes, NULL),
+        API_UNAVAILABLE);
+    nn_model_return_bytes(mapped.model); /* stays mapped */
+    ck_assert_int_eq(
+        nn_model_export_head(mapped.model, true, &head, &head_bytes, NULL),
+        API_OK);
+    free(head);
+    rig_close(&lent);
+    rig_close(&mapped);
 }
 END_TEST
 
@@ -420,6 +497,7 @@ Suite *make_suite(void)
     if (level != &nn_kernels_scalar)
         tcase_add_test(cases, default_graphs_match_scalar);
     tcase_add_test(cases, default_weights_are_shared);
+    tcase_add_loop_test(cases, bytes_can_be_returned, 0, 2);
     tcase_add_test(cases, points_share_tails_as_the_bundle_says);
     tcase_add_test(cases, points_without_a_part_are_refused);
     tcase_add_test(cases, a_missing_file_is_not_found);
