@@ -202,6 +202,7 @@ void nn_bundle_close(struct nn_bundle **bundle)
         free(old->priors[i].symbol_min);
         free(old->priors[i].cdf_start);
         free(old->priors[i].cdf);
+        free(old->priors[i].reciprocal);
         free(old->priors[i].bucket);
         free(old->priors[i].context_weight);
         free(old->priors[i].context_limit);

@@ -118,16 +118,19 @@ struct nn_prior {
     int32_t *symbol_min;               /* [channels], at most 2^20 in size */
     uint32_t *cdf_start;               /* [channels * contexts + 1] */
     uint32_t *cdf;                     /* [cdf_start[channels * contexts]] */
+    uint32_t *reciprocal;              /* as cdf: of the interval that begins
+                                        * there (nn/rans.c) */
     uint16_t *bucket;                  /* [channels * contexts * NN_BUCKETS]:
                                         * the interval that holds the bucket's
                                         * first value */
-    int32_t *context_limit;            /* [channels * (contexts - 1)] */
+    int32_t *context_limit;            /* [(contexts - 1) * channels] */
     int8_t *context_weight;            /* [3 * channels * channels]; NULL if
                                         * contexts is 1. The first index says
                                         * where the weighted symbol is: left,
                                         * above, here; then its channel; then
                                         * the channel whose context it
-                                        * decides */
+                                        * decides. 0 where the file's is not
+                                        * used */
 };
 
 /* A point and what it runs on; NULL where this bundle lacks the part. A

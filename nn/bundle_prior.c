@@ -4,6 +4,7 @@
 
 #include "api/limits.h"
 #include "nn/bundle_parts.h"
+#include "nn/rans.h"
 
 enum { CDF_TOTAL = 65536, SYMBOL_LIMIT = 1 << 20 };
 
@@ -68,6 +69,27 @@ static void *copy(const struct nn_tensor *tensor)
     return bytes;
 }
 
+/* A [C, K] tensor of I32 as [K, C]. */
+static int32_t *transpose(const struct nn_tensor *tensor)
+{
+    size_t rows = tensor->dims[0], columns = tensor->dims[1];
+    int32_t *made = malloc(tensor->bytes);
+    for (size_t i = 0; made && i < rows * columns; i++)
+        memcpy(&made[i % columns * rows + i / columns],
+               tensor->data + i * sizeof *made, sizeof *made);
+    return made;
+}
+
+/* Without those of this position's channels that are not yet known. */
+static int8_t *copy_weights(const struct nn_tensor *tensor)
+{
+    size_t channels = tensor->dims[1];
+    int8_t *made = copy(tensor);
+    for (size_t from = 0; made && from < channels; from++)
+        memset(made + (2 * channels + from) * channels, 0, from + 1);
+    return made;
+}
+
 static enum api_status copy_tables(const struct tables *tables,
                                    struct nn_prior *prior,
                                    struct api_error *error)
@@ -77,14 +99,16 @@ static enum api_status copy_tables(const struct tables *tables,
     prior->symbol_min = copy(tables->symbol_min);
     prior->cdf_start = copy(tables->cdf_start);
     prior->cdf = copy(tables->cdf);
+    prior->reciprocal = malloc(tables->cdf->bytes);
     prior->bucket = calloc((size_t)prior->channels * prior->contexts,
                            NN_BUCKETS * sizeof *prior->bucket);
     if (tables->weight) {
-        prior->context_weight = copy(tables->weight);
-        prior->context_limit = copy(tables->limit);
+        prior->context_weight = copy_weights(tables->weight);
+        prior->context_limit = transpose(tables->limit);
     }
     if (!prior->gain || !prior->inverse_gain || !prior->symbol_min ||
-        !prior->cdf_start || !prior->cdf || !prior->bucket ||
+        !prior->cdf_start || !prior->cdf || !prior->reciprocal ||
+        !prior->bucket ||
         (tables->weight && (!prior->context_weight || !prior->context_limit)))
         return api_fail(error, API_NO_MEMORY, "out of memory");
     return API_OK;
@@ -102,16 +126,6 @@ static bool cdf_ok(const uint32_t *cdf, uint32_t entries)
     return true;
 }
 
-static void fill_buckets(const uint32_t *cdf, uint16_t *bucket)
-{
-    uint32_t interval = 0;
-    for (uint32_t b = 0; b < NN_BUCKETS; b++) {
-        while (cdf[interval + 1] <= b * NN_BUCKET)
-            interval++;
-        bucket[b] = (uint16_t)interval;
-    }
-}
-
 static enum api_status check_tables(struct nn_prior *prior, uint32_t entries,
                                     struct api_error *error)
 {
@@ -126,8 +140,6 @@ static enum api_status check_tables(struct nn_prior *prior, uint32_t entries,
             return refuse(prior, "cdf_start does not rise by 2 or more", error);
         if (!cdf_ok(prior->cdf + start[t], start[t + 1] - start[t]))
             return refuse(prior, "cdf does not rise from 0 to 65536", error);
-        fill_buckets(prior->cdf + start[t],
-                     prior->bucket + (size_t)t * NN_BUCKETS);
     }
     return API_OK;
 }
@@ -171,6 +183,8 @@ static enum api_status read_prior(const struct nn_bundle *bundle,
         status = check_tables(prior, tables.cdf->dims[0], error);
     if (status == API_OK)
         status = check_channels(prior, error);
+    if (status == API_OK)
+        nn_rans_prepare(prior);
     return status;
 }
 

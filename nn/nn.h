@@ -46,9 +46,9 @@ enum api_status nn_model_open_bytes(const uint8_t *bytes, size_t count,
                                     struct nn_model **model,
                                     struct api_error *error);
 
-/* Ends that loan: all that runs has been packed. Only nn_model_export_head needs
- * the bytes, and is API_UNAVAILABLE from then on. Not while another thread uses
- * the model. */
+/* Ends that loan: all that runs has been packed. Only nn_model_export_head
+ * needs the bytes, and is API_UNAVAILABLE from then on. Not while another
+ * thread uses the model. */
 void nn_model_return_bytes(struct nn_model *model);
 
 /* Frees the model and sets *model to NULL; NULL is fine. All contexts must be

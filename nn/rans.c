@@ -4,6 +4,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "nn/cpu.h"
 #include "nn/rans_context.h"
 
 /* The state lives in [STATE_MIN, STATE_MIN << 8); frequencies sum to
@@ -16,6 +17,45 @@
 /* v = u + 1 with u <= 2 * (2^20 + 2^20): its leading one is bit 22 at most. */
 enum { GAMMA_BITS_MAX = 22 };
 
+/* NN_RANS_LIMIT as a float's bits. */
+enum { LIMIT_BITS = (127 + 20) << 23 };
+
+/* For a frequency f of 1 to 65536 and s = ceil(log2(f)): x / f is
+ * x * ceil(2^(31 + s) / f) >> (31 + s) for all x below 2^31, as the factor
+ * times f is too large by less than f, so by at most 2^s (Granlund and
+ * Montgomery, "Division by invariant integers using multiplication", 1994). */
+static uint32_t shift_of(uint32_t frequency)
+{
+    return 31 + 31 - (uint32_t)__builtin_clz(2 * frequency - 1);
+}
+
+static uint32_t reciprocal_of(uint32_t frequency)
+{
+    uint64_t one = (uint64_t)1 << shift_of(frequency);
+    return (uint32_t)((one + frequency - 1) / frequency);
+}
+
+static void fill_buckets(const uint32_t *cdf, uint16_t *bucket)
+{
+    uint32_t interval = 0;
+    for (uint32_t b = 0; b < NN_BUCKETS; b++) {
+        while (cdf[interval + 1] <= b * NN_BUCKET)
+            interval++;
+        bucket[b] = (uint16_t)interval;
+    }
+}
+
+void nn_rans_prepare(struct nn_prior *prior)
+{
+    for (size_t t = 0; t < (size_t)prior->channels * prior->contexts; t++) {
+        uint32_t from = prior->cdf_start[t], to = prior->cdf_start[t + 1];
+        for (uint32_t i = from; i + 1 < to; i++)
+            prior->reciprocal[i] =
+                reciprocal_of(prior->cdf[i + 1] - prior->cdf[i]);
+        fill_buckets(prior->cdf + from, prior->bucket + t * NN_BUCKETS);
+    }
+}
+
 /* Bytes are written from the end of the buffer downwards, because the decoder
  * reads in the reverse of the order of coding. */
 struct encoder {
@@ -24,7 +64,30 @@ struct encoder {
     bool full;
 };
 
-static void encode(struct encoder *coder, uint32_t start, uint32_t frequency)
+static void weigh(int32_t *sums, const int8_t *weights, size_t columns,
+                  const struct nn_rans_weighed *list, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        const int8_t *row = weights + list[i].row * columns;
+        for (size_t c = 0; c < columns; c++)
+            sums[c] += (int16_t)(row[c] * list[i].symbol);
+    }
+}
+
+nn_rans_weigh_fn *nn_rans_weigh(void)
+{
+#ifdef CLEAVE_X86
+    const struct nn_kernels *kernels;
+    if (nn_cpu_select(&kernels, NULL) == API_OK &&
+        kernels != &nn_kernels_scalar) /* all others have it */
+        return nn_rans_weigh_avx2;
+#endif
+    return weigh;
+}
+
+/* With the interval's reciprocal, by which a state divides in fewer cycles. */
+static void encode(struct encoder *coder, uint32_t start, uint32_t frequency,
+                   uint32_t reciprocal)
 {
     uint32_t state = coder->state;
     /* At most STATE_MIN << 8 for frequency 2^16, so 32 bits hold it. */
@@ -37,13 +100,16 @@ static void encode(struct encoder *coder, uint32_t start, uint32_t frequency)
         *--coder->next = (uint8_t)state;
         state >>= 8;
     }
-    coder->state =
-        (state / frequency << FREQUENCY_BITS) + state % frequency + start;
+    uint32_t quotient =
+        (uint32_t)((uint64_t)state * reciprocal >> shift_of(frequency));
+    /* quotient * 2^16 + state % frequency + start */
+    coder->state = state + start +
+                   quotient * (((uint32_t)1 << FREQUENCY_BITS) - frequency);
 }
 
 static void encode_bit(struct encoder *coder, uint32_t bit)
 {
-    encode(coder, bit ? HALF : 0, HALF);
+    encode(coder, bit ? HALF : 0, HALF, reciprocal_of(HALF));
 }
 
 /* The decoder wants ones, a zero, then the low bits from the highest: so we
@@ -64,7 +130,7 @@ static void encode_outlier(struct encoder *coder, int32_t offset,
         encode_bit(coder, 1);
 }
 
-static int32_t quantise(float value, float gain)
+static int32_t quantise_one(float value, float gain)
 {
     float scaled = rintf(value * gain);
     if (scaled > NN_RANS_LIMIT)
@@ -74,34 +140,63 @@ static int32_t quantise(float value, float gain)
     return (int32_t)scaled;
 }
 
-/* One value on its way into the stream. */
-struct symbol {
-    int32_t offset; /* from the channel's symbol_min */
-    uint32_t table;
+/* Numbers within the limit have no fraction beside this, so adding it rounds
+ * them as rintf would, but without a call. */
+static const float rounder = 0x1.8p23f;
+
+static void quantise(const float *values, const float *gains, uint32_t count,
+                     int32_t *quantised)
+{
+    uint32_t beyond = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        float scaled = values[i] * gains[i];
+        uint32_t bits;
+        memcpy(&bits, &scaled, sizeof bits);
+        /* Sizes of floats compare as their bits do. */
+        beyond |= (bits & 0x7fffffff) > LIMIT_BITS;
+        memcpy(&quantised[i], &scaled, sizeof scaled);
+    }
+    for (uint32_t i = 0; i < count && !beyond; i++) {
+        float scaled;
+        memcpy(&scaled, &quantised[i], sizeof scaled);
+        quantised[i] = (int32_t)((scaled + rounder) - rounder);
+    }
+    for (uint32_t i = 0; i < count && beyond; i++)
+        quantised[i] = quantise_one(values[i], gains[i]);
+}
+
+/* All values on their way into the stream, in order. */
+struct symbols {
+    int32_t *offsets; /* from the channel's symbol_min */
+    uint32_t *tables;
 };
 
 size_t nn_rans_scratch_bytes(struct nn_rans_grid grid, size_t channels)
 {
-    return grid.height * grid.width * channels * sizeof(struct symbol) +
-           context_sums(grid.width, channels) * sizeof(int32_t);
+    return 2 * grid.height * grid.width * channels * sizeof(int32_t) +
+           context_bytes(grid.width, channels);
 }
 
 /* The decoder learns contexts forwards, coding goes backwards: so all symbols
- * and their tables come first. */
+ * and their tables come first. Of a position all symbols are known here, so
+ * what they weigh is added first and the tables are chosen at once. */
 static void choose_tables(const struct nn_prior *prior, const float *values,
-                          struct nn_rans_grid grid, struct symbol *symbols)
+                          struct nn_rans_grid grid, struct symbols symbols,
+                          void *memory)
 {
-    size_t positions = grid.height * grid.width;
-    struct context context = context_begin(
-        prior, grid.width, (int32_t *)(symbols + positions * prior->channels));
-    for (size_t p = 0; p < positions; p++) {
+    const uint32_t channels = prior->channels;
+    struct context context = context_begin(prior, grid.width, memory);
+    for (size_t p = 0; p < grid.height * grid.width; p++) {
+        quantise(values, prior->gain, channels, symbols.offsets);
         context_enter(&context, p % grid.width);
-        for (uint32_t c = 0; c < prior->channels; c++) {
-            int32_t quantised = quantise(*values++, prior->gain[c]);
-            *symbols++ = (struct symbol){quantised - prior->symbol_min[c],
-                                         context_table(&context, c)};
-            context_note(&context, c, quantised);
-        }
+        context_note_all(&context, symbols.offsets);
+        for (uint32_t c = 0; c < channels; c++)
+            symbols.offsets[c] -= prior->symbol_min[c];
+        context_tables(&context, symbols.tables);
+        context_leave(&context);
+        values += channels;
+        symbols.offsets += channels;
+        symbols.tables += channels;
     }
 }
 
@@ -119,19 +214,24 @@ enum api_status nn_rans_encode(const struct nn_prior *prior,
 {
     if (capacity < 4)
         return API_TOO_LARGE;
-    struct symbol *symbols = scratch;
-    choose_tables(prior, values, grid, symbols);
-    struct encoder coder = {STATE_MIN, out + 4, out + capacity, false};
     size_t count = grid.height * grid.width * prior->channels;
+    int32_t *offsets = scratch;
+    const struct symbols symbols = {offsets, (uint32_t *)(offsets + count)};
+    choose_tables(prior, values, grid, symbols, offsets + 2 * count);
+    struct encoder coder = {STATE_MIN, out + 4, out + capacity, false};
     for (size_t i = count; i-- > 0 && !coder.full;) {
-        const uint32_t *cdf = prior->cdf + prior->cdf_start[symbols[i].table];
-        int32_t regular = regular_of(prior, symbols[i].table);
-        int32_t offset = symbols[i].offset;
+        uint32_t table = symbols.tables[i];
+        const uint32_t *cdf = prior->cdf + prior->cdf_start[table];
+        const uint32_t *reciprocal =
+            prior->reciprocal + prior->cdf_start[table];
+        int32_t regular = regular_of(prior, table);
+        int32_t offset = offsets[i];
         if (offset < 0 || offset >= regular) {
             encode_outlier(&coder, offset, regular);
             offset = regular;
         }
-        encode(&coder, cdf[offset], cdf[offset + 1] - cdf[offset]);
+        encode(&coder, cdf[offset], cdf[offset + 1] - cdf[offset],
+               reciprocal[offset]);
     }
     if (coder.full)
         return API_TOO_LARGE;
@@ -242,6 +342,7 @@ enum api_status nn_rans_decode(const struct nn_prior *prior,
         context_enter(&context, p % grid.width);
         if (!decode_position(&context, &coder, values + p * prior->channels))
             return API_UNPROCESSABLE;
+        context_leave(&context);
     }
     /* Where the encoder began; with bytes left or another state, this is not
      * what an encoder wrote. */

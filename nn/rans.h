@@ -20,6 +20,9 @@ struct nn_rans_grid {
     size_t height, width;
 };
 
+/* Fills bucket and reciprocal, which have room, from valid tables. */
+void nn_rans_prepare(struct nn_prior *prior);
+
 /* Bytes of working memory for one call, aligned as malloc aligns. */
 size_t nn_rans_scratch_bytes(struct nn_rans_grid grid, size_t channels);
 
@@ -39,5 +42,22 @@ enum api_status nn_rans_decode(const struct nn_prior *prior,
                                const uint8_t *bytes, size_t count,
                                struct nn_rans_grid grid, void *scratch,
                                float *values);
+
+/* A symbol, clamped to at most 7, and its row in a matrix of weights. */
+struct nn_rans_weighed {
+    uint32_t row;
+    int32_t symbol;
+};
+
+/* sums[c] += weights[row * columns + c] * symbol for all of `list`: what
+ * choosing contexts spends its time on. */
+typedef void nn_rans_weigh_fn(int32_t *sums, const int8_t *weights,
+                              size_t columns,
+                              const struct nn_rans_weighed *list, size_t count);
+
+/* The one for this CPU; and that for AVX2 (nn/rans_avx2.c). */
+nn_rans_weigh_fn *nn_rans_weigh(void);
+void nn_rans_weigh_avx2(int32_t *sums, const int8_t *weights, size_t columns,
+                        const struct nn_rans_weighed *list, size_t count);
 
 #endif

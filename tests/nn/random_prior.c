@@ -2,13 +2,15 @@
 #include "tests/nn/random_prior.h"
 
 #include <stdlib.h>
+#include <string.h>
 
+#include "nn/rans.h"
 #include "tests/nn/dice.h"
 
 enum { MOST_INTERVALS = 9 };
 
 /* Strictly rising from 0 to 65536; returns the number of entries. */
-static uint32_t draw_table(uint64_t *seed, uint32_t *cdf, uint16_t *bucket)
+static uint32_t draw_table(uint64_t *seed, uint32_t *cdf)
 {
     uint32_t intervals = 1 + dice_below(seed, MOST_INTERVALS);
     cdf[0] = 0;
@@ -18,11 +20,6 @@ static uint32_t draw_table(uint64_t *seed, uint32_t *cdf, uint16_t *bucket)
         cdf[i] = cdf[i - 1] + 1 + dice_below(seed, room) / (i % 3 + 1);
     }
     cdf[intervals] = 65536;
-    for (uint32_t b = 0, i = 0; b < NN_BUCKETS; b++) {
-        while (cdf[i + 1] <= b * NN_BUCKET)
-            i++;
-        bucket[b] = (uint16_t)i;
-    }
     return intervals + 1;
 }
 
@@ -55,6 +52,8 @@ struct nn_prior *random_prior_make(uint32_t channels, uint32_t contexts,
         .symbol_min = malloc(channels * sizeof *prior->symbol_min),
         .cdf_start = calloc(tables + 1, sizeof *prior->cdf_start),
         .cdf = malloc(tables * (MOST_INTERVALS + 1) * sizeof *prior->cdf),
+        .reciprocal =
+            malloc(tables * (MOST_INTERVALS + 1) * sizeof *prior->reciprocal),
         .bucket = malloc(tables * NN_BUCKETS * sizeof *prior->bucket),
         .context_limit = malloc((limits + 1) * sizeof *prior->context_limit),
         .context_weight = weight};
@@ -64,13 +63,15 @@ struct nn_prior *random_prior_make(uint32_t channels, uint32_t contexts,
     }
     for (size_t t = 0; t < tables; t++)
         prior->cdf_start[t + 1] =
-            prior->cdf_start[t] + draw_table(&seed,
-                                             prior->cdf + prior->cdf_start[t],
-                                             prior->bucket + t * NN_BUCKETS);
+            prior->cdf_start[t] +
+            draw_table(&seed, prior->cdf + prior->cdf_start[t]);
+    nn_rans_prepare(prior);
     for (size_t i = 0; i < limits; i++)
         prior->context_limit[i] = draw_limit(&seed);
     for (size_t i = 0; i < weights; i++)
         weight[i] = (int8_t)(dice_below(&seed, 256) - 128);
+    for (size_t from = 0; from < channels; from++) /* as when read */
+        memset(weight + (2 * channels + from) * channels, 0, from + 1);
     return prior;
 }
 
@@ -82,9 +83,10 @@ void random_prior_free(struct nn_prior **prior)
     free(old->symbol_min);
     free(old->cdf_start);
     free(old->cdf);
+    free(old->reciprocal);
     free(old->bucket);
     free(old->context_limit);
-    free((void *)(uintptr_t)old->context_weight);
+    free(old->context_weight);
     free(old);
     *prior = NULL;
 }

@@ -191,6 +191,9 @@ START_TEST(a_head_keeps_its_contexts)
     ck_assert_uint_eq(mine->contexts, 2);
     ck_assert_mem_eq(mine->context_weight, theirs->context_weight, 48);
     ck_assert_mem_eq(mine->context_limit, theirs->context_limit, 16);
+    for (int from = 0; from < 4; from++) /* unused ones read as 0 */
+        for (int to = 0; to <= from; to++)
+            ck_assert_int_eq(mine->context_weight[(8 + from) * 4 + to], 0);
     check_coding(part);
     nn_bundle_close(&part);
     nn_bundle_close(&whole);

@@ -16,7 +16,7 @@ struct tables {
     struct nn_prior prior;
     float gain[CHANNELS], inverse_gain[CHANNELS];
     int32_t symbol_min[CHANNELS];
-    uint32_t cdf_start[CHANNELS + 1], cdf[400];
+    uint32_t cdf_start[CHANNELS + 1], cdf[400], reciprocal[400];
     uint16_t bucket[CHANNELS * NN_BUCKETS];
 };
 
@@ -30,11 +30,6 @@ static void add_channel(struct tables *tables, const uint32_t *frequencies,
     for (uint32_t i = 0; i < intervals; i++)
         cdf[i + 1] = cdf[i] + frequencies[i];
     ck_assert_uint_eq(cdf[intervals], 65536);
-    for (uint32_t b = 0, i = 0; b < NN_BUCKETS; b++) {
-        while (cdf[i + 1] <= b * NN_BUCKET)
-            i++;
-        tables->bucket[c * NN_BUCKETS + b] = (uint16_t)i;
-    }
     tables->cdf_start[c + 1] = at + intervals + 1;
     tables->symbol_min[c] = symbol_min;
     tables->gain[c] = gain;
@@ -63,7 +58,9 @@ static struct tables *make_tables(void)
     tables->prior.symbol_min = tables->symbol_min;
     tables->prior.cdf_start = tables->cdf_start;
     tables->prior.cdf = tables->cdf;
+    tables->prior.reciprocal = tables->reciprocal;
     tables->prior.bucket = tables->bucket;
+    nn_rans_prepare(&tables->prior);
     return tables;
 }
 
@@ -203,6 +200,7 @@ START_TEST(probable_symbols_cost_little)
     one.symbol_min++;
     one.cdf += tables->cdf_start[1];
     one.cdf_start = start;
+    one.reciprocal += tables->cdf_start[1];
     one.bucket += NN_BUCKETS;
     float zeros[4096] = {0};
     uint8_t stream[64];
@@ -214,6 +212,39 @@ START_TEST(probable_symbols_cost_little)
 }
 END_TEST
 
+/* Every frequency, as the first of two, and states that just fit it. */
+START_TEST(every_frequency_divides_exactly)
+{
+    float gain = 1, inverse = 1, values[40], got[40];
+    int32_t symbol_min = 0;
+    uint32_t start[2] = {0, 4}, cdf[4] = {0, 0, 65535, 65536};
+    uint32_t reciprocal[4];
+    uint16_t bucket[NN_BUCKETS];
+    struct nn_prior prior = {.name = "all",
+                             .channels = 1,
+                             .contexts = 1,
+                             .gain = &gain,
+                             .inverse_gain = &inverse,
+                             .symbol_min = &symbol_min,
+                             .cdf_start = start,
+                             .cdf = cdf,
+                             .reciprocal = reciprocal,
+                             .bucket = bucket};
+    uint8_t stream[400];
+    uint64_t seed = 61;
+    for (cdf[1] = 1; cdf[1] < 65535; cdf[1]++) {
+        size_t coded;
+        nn_rans_prepare(&prior);
+        for (int i = 0; i < 40; i++)
+            values[i] = (float)(dice(&seed) & 1);
+        ck_assert_int_eq(
+            encode(&prior, values, 40, stream, sizeof stream, &coded), API_OK);
+        ck_assert_int_eq(decode(&prior, stream, coded, 40, got), API_OK);
+        ck_assert_mem_eq(got, values, sizeof values);
+    }
+}
+END_TEST
+
 /* The bytes of docs/WIRE.md, worked out by hand for symbols of 32768, 32767
  * and, for the escape, 1. */
 START_TEST(the_stream_is_the_documented_one)
@@ -221,9 +252,8 @@ START_TEST(the_stream_is_the_documented_one)
     float gain = 1, inverse = 1;
     int32_t symbol_min = 0;
     uint32_t start[2] = {0, 4}, cdf[4] = {0, 32768, 65535, 65536};
-    uint16_t bucket[NN_BUCKETS] = {0};
-    for (int b = NN_BUCKETS / 2; b < NN_BUCKETS; b++)
-        bucket[b] = 1;
+    uint32_t reciprocal[4];
+    uint16_t bucket[NN_BUCKETS];
     struct nn_prior prior = {.name = "hand",
                              .channels = 1,
                              .contexts = 1,
@@ -232,7 +262,9 @@ START_TEST(the_stream_is_the_documented_one)
                              .symbol_min = &symbol_min,
                              .cdf_start = start,
                              .cdf = cdf,
+                             .reciprocal = reciprocal,
                              .bucket = bucket};
+    nn_rans_prepare(&prior);
     float values[3] = {0, 0, 0}, got[3];
     uint8_t stream[16];
     size_t coded;
@@ -339,6 +371,7 @@ Suite *make_suite(void)
     tcase_add_test(cases, random_tensors_come_back);
     tcase_add_test(cases, every_escape_length_comes_back);
     tcase_add_test(cases, probable_symbols_cost_little);
+    tcase_add_test(cases, every_frequency_divides_exactly);
     tcase_add_test(cases, the_stream_is_the_documented_one);
     tcase_add_test(cases, damaged_streams_do_no_harm);
     tcase_add_test(cases, the_empty_tensor_is_four_bytes);
