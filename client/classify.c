@@ -125,6 +125,28 @@ static enum cleave_status fall_back(struct cli_job *job, enum api_status status,
     return cli_client_fail(&job->error, result, reason);
 }
 
+/* The model, maybe a new one, does not know what was asked for: says what it
+ * knows, as far as there is room. */
+static enum cleave_status fail_unknown(struct cli_job *job, const char *wanted)
+{
+    const struct api_model *model = &job->handle->model;
+    char text[sizeof job->error.text];
+    int used = snprintf(text, sizeof text, "model %.40s has no point \"%.48s\"",
+                        model->name, wanted);
+    for (uint16_t i = 0; i < model->point_count; i++) {
+        const char *id = model->points[i].id;
+        const char *before = i == 0 ? ": " : ", ";
+        /* Room for this one, and for the sign that more would follow. */
+        if ((size_t)used + strlen(id) + sizeof ", , ..." > sizeof text) {
+            snprintf(text + used, sizeof text - (size_t)used, "%s...", before);
+            break;
+        }
+        used += snprintf(text + used, sizeof text - (size_t)used, "%s%s",
+                         before, id);
+    }
+    return cli_client_fail(&job->error, CLEAVE_ERROR_USAGE, text);
+}
+
 /* Why a point that the model has, or no point at all, can run just now. */
 static enum cleave_status explain(struct cli_job *job, int point)
 {
@@ -230,14 +252,18 @@ static bool try_another_server(struct cli_job *job, unsigned asked,
            cli_job_remote_timeout_ms(job) >= RETRY_LEAST_MS;
 }
 
-/* Chooses again after points or server have changed: true if the server can
- * be asked by that point. */
+/* Can the server be asked by that point? */
+static bool can_ask_by(const struct cli_job *job, int point)
+{
+    return point >= 0 && !is_local(job->handle, point) &&
+           is_at_hand(job->handle, (uint16_t)point);
+}
+
+/* Chooses again after the server has changed: true if it can be asked. */
 static bool choose_again(struct cli_job *job, const char *wanted, int *point,
                          const char **reason)
 {
-    return choose_point(job, wanted, point, reason) && *point >= 0 &&
-           !is_local(job->handle, *point) &&
-           is_at_hand(job->handle, (uint16_t)*point);
+    return choose_point(job, wanted, point, reason) && can_ask_by(job, *point);
 }
 
 static enum cleave_status answer_remotely(struct cli_job *job,
@@ -271,9 +297,12 @@ static enum cleave_status answer_remotely(struct cli_job *job,
             choose_again(job, wanted, &point, &reason))
             continue;
         if ((served == API_MODEL_MISMATCH || served == API_NOT_FOUND) &&
-            get_new_model(job, &why) &&
-            choose_again(job, wanted, &point, &reason))
-            continue;
+            get_new_model(job, &why)) {
+            if (!choose_point(job, wanted, &point, &reason))
+                return fail_unknown(job, wanted);
+            if (can_ask_by(job, point))
+                continue;
+        }
         why.status = served;
         if (served == API_DEADLINE && !job->is_failure)
             return fall_back(job, served,
@@ -344,12 +373,8 @@ static enum cleave_status run(struct cli_job *job, const char *wanted)
         return prepared;
     int point = -1;
     const char *reason = "";
-    if (!choose_point(job, wanted, &point, &reason)) {
-        char text[120];
-        snprintf(text, sizeof text, "model %.40s has no point \"%.48s\"",
-                 handle->model.name, wanted);
-        return cli_client_fail(&job->error, CLEAVE_ERROR_USAGE, text);
-    }
+    if (!choose_point(job, wanted, &point, &reason))
+        return fail_unknown(job, wanted);
     if (point < 0 || !is_at_hand(handle, (uint16_t)point) ||
         (!is_local(handle, point) && !may_ask_server(handle)))
         return explain(job, point);

@@ -252,6 +252,43 @@ START_TEST(test_server_changes_its_model)
 }
 END_TEST
 
+/* The model that comes has another name for the point: whoever asks for the
+ * old one learns, at once, which there are. */
+START_TEST(test_the_point_is_no_more)
+{
+    static const char *const points =
+        "no point \"w100-high\": offload, w50-low, w50-high, w100-low, "
+        "w100-best, w100-u8, local";
+    char other[SCRATCH_PATH_BYTES], renamed[SCRATCH_PATH_BYTES];
+    bundle_write_other(other, directory);
+    bundle_write_changed(renamed, directory, "renamed.safetensors", other,
+                         "\\\"id\\\": \\\"w100-high",
+                         "\\\"id\\\": \\\"w100-best");
+    struct cleave_options options = {.cache_dir = cache};
+    struct cleave *handle = NULL;
+    static struct cleave_result result;
+    struct cleave_error error = {.text = ""};
+    size_t bytes;
+    const char *jpeg = scratch_jpeg(&bytes);
+    daemon_start(&daemon_now, scratch_bundle(), 0, directory);
+    options.server_url = daemon_now.url;
+    ck_assert_int_eq(cleave_open(&options, &handle, &error), CLEAVE_OK);
+    process_end(&daemon_now.process, SIGTERM);
+    daemon_start(&daemon_now, renamed, daemon_now.port, directory);
+    for (int repeat = 0; repeat < 2; repeat++) {
+        ck_assert_int_eq(cleave_classify(handle, jpeg, bytes, "w100-high", 0,
+                                         &result, &error),
+                         CLEAVE_ERROR_USAGE);
+        ck_assert_msg(strstr(error.text, points) != NULL, "%s", error.text);
+    }
+    ck_assert_int_eq(cleave_classify(handle, jpeg, bytes, "w100-best", 0,
+                                     &result, &error),
+                     CLEAVE_OK);
+    ck_assert_int_eq(result.via, CLEAVE_VIA_SPLIT);
+    cleave_close(&handle);
+}
+END_TEST
+
 /* A device with a bundle of its own never fetches; a frame that the server
  * refuses is answered locally. */
 START_TEST(test_given_bundle_of_another_version)
@@ -507,6 +544,7 @@ Suite *make_suite(void)
     tcase_add_loop_test(group, test_server_killed_in_the_middle, 0, 3);
     tcase_add_test(group, test_server_returns);
     tcase_add_test(group, test_server_changes_its_model);
+    tcase_add_test(group, test_the_point_is_no_more);
     tcase_add_test(group, test_given_bundle_of_another_version);
     tcase_add_loop_test(group, test_bad_files_among_good_ones, 0, 4);
     tcase_add_test(group, test_exit_statuses);
