@@ -16,11 +16,14 @@ bool cli_aside_begin(struct cli_aside *aside, void *(*run)(void *),
     sigset_t all, before;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    aside->begun = pthread_create(&aside->thread, NULL, run, context) == 0;
+    aside->begun = true; /* for the thread itself */
+    bool failed = pthread_create(&aside->thread, NULL, run, context) != 0;
     pthread_sigmask(SIG_SETMASK, &before, NULL);
-    if (!aside->begun)
+    if (failed) {
         close(aside->off_fd);
-    return aside->begun;
+        aside->begun = false;
+    }
+    return !failed;
 }
 
 void cli_aside_call_off(const struct cli_aside *aside)

@@ -17,7 +17,8 @@ struct cli_aside {
 bool cli_aside_begin(struct cli_aside *aside, void *(*run)(void *),
                      void *context);
 
-/* Calls off the request that is under way there, if any. */
+/* Makes off_fd readable: calls off the request that is under way there or, from
+ * there, the one that has become needless. Fine where nothing was begun. */
 void cli_aside_call_off(const struct cli_aside *aside);
 
 /* Waits until it has ended; fine where nothing was begun. */

@@ -285,6 +285,13 @@ static enum cleave_status answer_remotely(struct cli_job *job,
                      reason);
             return CLEAVE_OK;
         }
+        why.status = served;
+        if (job->is_hedged) {
+            if (handle->server == asked &&
+                (served != API_DEADLINE || job->is_failure))
+                cli_client_server_failed(handle, &why, retry_after_ms);
+            return CLEAVE_OK;
+        }
         if (is_picture_refused(job, served)) {
             if (handle->server == asked)
                 cli_client_server_answered(handle);
@@ -303,7 +310,6 @@ static enum cleave_status answer_remotely(struct cli_job *job,
             if (can_ask_by(job, point))
                 continue;
         }
-        why.status = served;
         if (served == API_DEADLINE && !job->is_failure)
             return fall_back(job, served,
                              "server too slow: not waited for any longer");

@@ -12,6 +12,11 @@
  * use a handle during cleave_close. The device computes for one picture at a
  * time; that is when another's request is on its way.
  *
+ * Memory comes from malloc, and a handle takes no allocator of its own: libcurl
+ * and jansson have theirs for the whole process (curl_global_init_mem,
+ * json_set_alloc_funcs), and libjpeg's buffers are malloc's by definition, so
+ * that it would see a part only. Who needs another links it in malloc's place.
+ *
  * A program that talks https should ignore SIGPIPE. client/examples/ shows the
  * library in use. */
 #ifndef CLEAVE_H
@@ -98,6 +103,11 @@ struct cleave_options {
     double joules_per_cpu_second, joules_per_byte;
     const char *token;   /* sent to every server (RFC 6750); NULL: none */
     const char *ca_file; /* PEM to trust instead of the system's; or NULL */
+    /* Other than 0: where the server would be given up for the device's own
+     * answer, it goes on being waited for, and so that the deadline is kept the
+     * device begins in time; the first answer counts. What the device computes
+     * for nobody costs time and joules. */
+    int hedge;
 };
 
 /* How one answer was made. */

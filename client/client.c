@@ -9,6 +9,7 @@
 
 #include "api/limits.h"
 #include "client/clock.h"
+#include "client/hedge.h"
 #include "client/learnt.h"
 #include "client/prober.h"
 #include "client/remote.h"
@@ -311,6 +312,7 @@ static enum api_status apply(struct cleave *handle,
         or_default(options->request_timeout_ms, REQUEST_TIMEOUT_MS);
     handle->top = options->top > 0 ? options->top : TOP_DEFAULT;
     handle->threads = options->threads > 0 ? options->threads : THREADS_DEFAULT;
+    handle->hedges = options->hedge != 0;
     handle->log = options->log;
     handle->log_context = options->log_context;
     cli_decider_reset(&handle->decider, (uint32_t)(uintptr_t)handle ^
@@ -475,6 +477,7 @@ void cleave_close(struct cleave **handle)
         return;
     cli_crew_close(&old->crew);
     cli_prober_close(&old->prober);
+    cli_hedge_end(old);
     cli_learnt_keep(old, true);
     cli_meter_close(&old->meter);
     cli_device_close(&old->device);

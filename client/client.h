@@ -19,6 +19,7 @@
 /* Threads that answer what was submitted, and the one that probes. */
 struct cli_crew;
 struct cli_prober;
+struct cli_hedge;
 
 /* `lock` guards everything here that changes. Whoever holds it lets it go
  * while waiting for the network or the device, and must not rely on points,
@@ -55,6 +56,8 @@ struct cleave {
     char asked_model[64];        /* "" for the server's default */
 
     double connect_timeout_ms, request_timeout_ms;
+    bool hedges;                  /* the device begins before it must */
+    struct cli_hedge *stragglers; /* answers that nobody waits for */
     unsigned top;
     cleave_log log; /* NULL: nobody listens */
     void *log_context;

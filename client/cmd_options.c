@@ -27,6 +27,7 @@ static const struct option long_options[] = {
     {"in-flight", required_argument, NULL, 'i'},
     {"watch", required_argument, NULL, 'w'},
     {"latest", no_argument, NULL, 'l'},
+    {"hedge", no_argument, NULL, 'g'},
     {"metrics-file", required_argument, NULL, 'f'},
     {"samples", required_argument, NULL, 'n'},
     {"json", no_argument, NULL, 'j'},
@@ -150,6 +151,9 @@ static bool apply(struct cmd_options *options, int letter, const char *value)
         return true;
     case 'l':
         options->latest = true;
+        return true;
+    case 'g':
+        options->open.hedge = 1;
         return true;
     case 'j':
         options->json = true;

@@ -53,6 +53,10 @@ static void print_help(FILE *out)
         "  --deadline-ms N   answer each picture within N milliseconds of its "
         "turn; auto\n"
         "                    then takes the most accurate point that meets it\n"
+        "  --hedge           begin the device's own answer while the server's "
+        "may still\n"
+        "                    come, and take the first; it costs the device's "
+        "time\n"
         "  --objective WHAT  of auto: latency (default; with a deadline: "
         "accuracy),\n"
         "                    accuracy, or energy, the fewest joules\n"
@@ -130,7 +134,7 @@ int cmd_run(int argc, char **argv)
 {
     struct cmd_options options;
     int status = CMD_OK;
-    if (!cmd_parse(argc, argv, "smbcpdtkjiwlfoye", print_help, &options,
+    if (!cmd_parse(argc, argv, "smbcpdtkjiwlfoyeg", print_help, &options,
                    &status))
         return status;
     if (optind == argc && !options.watch) {

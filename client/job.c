@@ -8,6 +8,7 @@
 
 #include "api/limits.h"
 #include "client/clock.h"
+#include "client/hedge.h"
 #include "client/remote.h"
 
 /* Below this no request is worth sending. */
@@ -68,12 +69,13 @@ struct cli_question cli_job_question(const struct cli_job *job,
     };
 }
 
-static double local_expected_ms(const struct cli_job *job, uint16_t point)
+static struct cli_forecast forecast_local(const struct cli_job *job,
+                                          uint16_t point)
 {
     struct cli_question question = cli_job_question(job, NULL, -1);
     struct cli_policy_input input =
         cli_decider_input(&job->handle->decider, &question);
-    return cli_policy_predict(&input, point).expected_ms;
+    return cli_policy_predict(&input, point);
 }
 
 double cli_job_remote_timeout_ms(const struct cli_job *job)
@@ -81,7 +83,7 @@ double cli_job_remote_timeout_ms(const struct cli_job *job)
     double left_ms = cli_job_left_ms(job);
     int local = cli_client_local_point(job->handle);
     double alone_ms = isfinite(left_ms) && local >= 0
-                          ? local_expected_ms(job, (uint16_t)local)
+                          ? forecast_local(job, (uint16_t)local).expected_ms
                           : 0;
     /* Where the device alone would be late, only the server can be in time. */
     if (alone_ms < left_ms && alone_ms > 0)
@@ -274,8 +276,8 @@ static void take_answer(struct cli_job *job, uint16_t point,
 /* Sends one body and takes the answer in. */
 static enum api_status send(struct cli_job *job, uint16_t point,
                             const uint8_t *body, size_t body_bytes,
-                            double timeout_ms, double *retry_after_ms,
-                            struct api_error *why)
+                            double timeout_ms, const int *off_fd,
+                            double *retry_after_ms, struct api_error *why)
 {
     struct cleave *handle = job->handle;
     unsigned server = handle->server;
@@ -285,10 +287,11 @@ static enum api_status send(struct cli_job *job, uint16_t point,
     bool split = body == job->frame;
     struct cli_answer answer;
     name_point(job, point, split ? CLEAVE_VIA_SPLIT : CLEAVE_VIA_OFFLOAD);
+    double start_ms = cli_now_ms();
     cli_client_unlock(handle);
     enum api_status served = cli_remote_classify(
         transport, model, split, body, body_bytes, handle->top, timeout_ms,
-        &answer, retry_after_ms, why);
+        off_fd, &answer, retry_after_ms, why);
     cli_client_lock(handle);
     bool learn = handle->server == server; /* else it is of another one */
     if (served == API_OK) {
@@ -296,10 +299,30 @@ static enum api_status send(struct cli_job *job, uint16_t point,
         job->result.server = server;
         take_answer(job, point, &answer, learn);
     } else if (served == API_DEADLINE && learn) {
-        job->is_failure = cli_decider_saw_silence(
-            &handle->decider, body_bytes, false, timeout_ms, cli_now_ms());
+        job->is_failure =
+            cli_decider_saw_silence(&handle->decider, body_bytes, false,
+                                    cli_now_ms() - start_ms, cli_now_ms());
     }
     return served;
+}
+
+/* Lets the device begin where it must for its answer to be in time, and the
+ * server go on until that is there; NULL if that is not wanted or cannot be. */
+static struct cli_hedge *open_hedge(const struct cli_job *job,
+                                    double *timeout_ms)
+{
+    struct cleave *handle = job->handle;
+    int local = cli_client_local_point(handle);
+    double left_ms = cli_job_left_ms(job), begin_ms = *timeout_ms;
+    if (!handle->hedges || local < 0)
+        return NULL;
+    if (isfinite(left_ms))
+        begin_ms = fmin(begin_ms,
+                        left_ms - forecast_local(job, (uint16_t)local).p95_ms);
+    struct cli_hedge *hedge = cli_hedge_open(job, cli_now_ms() + begin_ms);
+    if (hedge)
+        *timeout_ms = handle->request_timeout_ms;
+    return hedge;
 }
 
 enum cleave_status cli_job_try_remote(struct cli_job *job, uint16_t point,
@@ -335,7 +358,12 @@ enum cleave_status cli_job_try_remote(struct cli_job *job, uint16_t point,
         return CLEAVE_OK;
     }
     job->result.device_ms = device_ms;
-    *served =
-        send(job, point, body, body_bytes, timeout_ms, retry_after_ms, why);
-    return CLEAVE_OK;
+    struct cli_hedge *hedge = open_hedge(job, &timeout_ms);
+    *served = send(job, point, body, body_bytes, timeout_ms,
+                   hedge ? cli_hedge_off_fd(hedge) : NULL, retry_after_ms, why);
+    bool is_wanted = *served == API_DEADLINE || *served == API_UNREACHABLE;
+    enum cleave_status status = CLEAVE_OK;
+    if (hedge)
+        job->is_hedged = cli_hedge_close(hedge, is_wanted, job, &status);
+    return status;
 }

@@ -17,6 +17,7 @@ struct cli_job {
     double until_ms;   /* INFINITY: no deadline */
     double give_up_ms; /* when the device is to answer instead; 0: not said */
     bool is_failure;   /* the server's silence speaks against it */
+    bool is_hedged;    /* the device was sooner: that is the result */
     bool decoded;      /* at least once */
     double decode_ms;  /* that it took */
     uint8_t *frame;    /* of the head that ran last; malloc'ed */
@@ -55,8 +56,9 @@ enum cleave_status cli_job_answer_locally(struct cli_job *job,
 /* One try of an offload or split point. *served says how the server did:
  * API_OK, then the result is filled but for its reason, or why not, with the
  * detail in *why; API_MODEL_MISMATCH, too, where the points have changed since
- * the choice. Returns a failure only for the picture or the device. The server
- * asked is handle->server at the call. */
+ * the choice. With is_hedged the device has answered meanwhile. Returns a
+ * failure only for the picture or the device. The server asked is
+ * handle->server at the call. */
 enum cleave_status cli_job_try_remote(struct cli_job *job, uint16_t point,
                                       enum api_status *served,
                                       double *retry_after_ms,

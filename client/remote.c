@@ -81,8 +81,9 @@ static struct cli_server_timing server_timing(const struct cli_reply *reply)
 enum api_status
 cli_remote_classify(struct cli_transport *transport, const char *model,
                     bool is_frame, const void *body, size_t body_bytes,
-                    unsigned top, double timeout_ms, struct cli_answer *answer,
-                    double *retry_after_ms, struct api_error *error)
+                    unsigned top, double timeout_ms, const int *off_fd,
+                    struct cli_answer *answer, double *retry_after_ms,
+                    struct api_error *error)
 {
     char path[128];
     snprintf(path, sizeof path, "/v1/models/%.63s/%s?top=%u", model,
@@ -94,7 +95,8 @@ cli_remote_classify(struct cli_transport *transport, const char *model,
         .content_type = is_frame ? API_FRAME_MEDIA_TYPE : "image/jpeg",
         .timeout_ms = timeout_ms,
         .most_reply_bytes = API_LIMIT_REPLY_BYTES,
-        .sink_fd = -1};
+        .sink_fd = -1,
+        .off_fd = off_fd};
     struct cli_reply reply;
     *retry_after_ms = 0;
     enum api_status status = exchange(transport, &request, &reply, error);

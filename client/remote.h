@@ -29,13 +29,15 @@ enum api_status cli_remote_model(struct cli_transport *transport,
                                  struct api_model *out, double *exchange_ms,
                                  struct api_error *error);
 
-/* Sends a JPEG (is_frame false) or a frame. *retry_after_ms is set on failure
+/* Sends a JPEG (is_frame false) or a frame. `off_fd`: see cli_request.
+ * *retry_after_ms is set on failure
  * too: what the server asks for with a 503, else 0. */
 enum api_status
 cli_remote_classify(struct cli_transport *transport, const char *model,
                     bool is_frame, const void *body, size_t body_bytes,
-                    unsigned top, double timeout_ms, struct cli_answer *answer,
-                    double *retry_after_ms, struct api_error *error);
+                    unsigned top, double timeout_ms, const int *off_fd,
+                    struct cli_answer *answer, double *retry_after_ms,
+                    struct api_error *error);
 
 /* Link probes: `up_bytes` > 0 sends a body of that size, otherwise
  * `down_bytes` come back. *elapsed_ms becomes the exchange less the server's

@@ -223,6 +223,7 @@ class Cleave:
         log: Callable[[str, str], None] | None = None,
         token: str | None = None,
         ca_file: str | os.PathLike[str] | None = None,
+        hedge: bool = False,
         library: str | os.PathLike[str] | None = None,
     ) -> None:
         self._handle = ctypes.c_void_p()
@@ -258,6 +259,7 @@ class Cleave:
             joules_per_byte=joules_per_byte,
             token=_encode(token),
             ca_file=_encode(ca_file),
+            hedge=hedge,
         )
         self._call("cleave_open", ctypes.byref(options), ctypes.byref(self._handle))
 

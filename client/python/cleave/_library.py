@@ -57,6 +57,7 @@ class Options(Structure):
         ("joules_per_byte", c_double),
         ("token", c_char_p),
         ("ca_file", c_char_p),
+        ("hedge", c_int),
     ]
 
 
