@@ -194,7 +194,8 @@ static void set_sizes(const struct subject_order *order,
     double p95_share = point->bytes_mean > 0 && point->bytes_p95 > 0
                            ? point->bytes_p95 / point->bytes_mean
                            : P95_GUESS;
-    if (point->kind == API_POINT_OFFLOAD && order->jpeg_bytes > 0)
+    bool is_as_it_is = point->kind == API_POINT_OFFLOAD && point->quality == 0;
+    if (is_as_it_is && order->jpeg_bytes > 0)
         point->bytes_mean = order->jpeg_bytes;
     else if (point->kind == API_POINT_OFFLOAD && !(point->bytes_mean > 0))
         point->bytes_mean = JPEG_GUESS_BYTES;
@@ -212,9 +213,11 @@ static bool keep_choosable(const struct subject_order *order,
     uint16_t kept = 0;
     for (uint16_t i = 0; i < subject->point_count; i++) {
         struct api_point *point = &subject->points[i];
-        bool *has = point->kind == API_POINT_OFFLOAD ? &has_offload
-                    : point->kind == API_POINT_LOCAL ? &has_local
-                                                     : NULL;
+        bool *has = NULL;
+        if (point->kind == API_POINT_OFFLOAD && point->quality == 0)
+            has = &has_offload;
+        else if (point->kind == API_POINT_LOCAL)
+            has = &has_local;
         if (point->id[0] == '\0' || (has && *has))
             continue;
         if (has)

@@ -20,9 +20,9 @@ struct subject_order {
     double jpeg_bytes; /* mean, of what offload sends; 0: by the metadata */
 };
 
-/* Points that can be chosen: of a kind that this version knows, and of
- * offload and local ones the first. Sizes that nobody measured are guessed as
- * client/policy.h does. */
+/* Points that can be chosen: of a kind that this version knows, and of local
+ * ones, and those that send the picture as it is, the first. Sizes that nobody
+ * measured are guessed as client/policy.h does. */
 struct subject {
     char name[64], version[64];
     struct api_point points[API_LIMIT_POINTS];

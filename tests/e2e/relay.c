@@ -19,13 +19,10 @@
 /* Small pieces, so that a body is cut in its middle. */
 #define PIECE_BYTES 256
 
-/* A paced link that was idle for longer begins afresh. */
-#define PACE_MEMORY_MS 20
-
 struct connection {
     int client, server;
     struct relay_state *state;
-    double free_ms; /* when a paced link has carried all so far */
+    double free_ms; /* when a paced link has carried all so far; 0: idle */
 };
 
 static double now_ms(void)
@@ -61,20 +58,22 @@ static bool pass(struct relay_state *state, bool up, ssize_t bytes)
     }
 }
 
-/* Holds bytes back for as long as a paced link takes; over many pieces, late
- * wake-ups even out. */
+/* Holds bytes back for as long as a paced link takes. A late wake-up is made up
+ * for by the next pieces; a piece that is not full ends what was waiting. */
 static void pace(struct connection *connection, bool up, ssize_t bytes)
 {
     struct relay_state *state = connection->state;
     if (!up || atomic_load(&state->conduct) != RELAY_PACE_UP)
         return;
     double at_ms = now_ms();
-    if (connection->free_ms < at_ms - PACE_MEMORY_MS)
+    if (!(connection->free_ms > 0))
         connection->free_ms = at_ms;
     connection->free_ms +=
         1e3 * (double)bytes / (double)atomic_load(&state->budget);
     if (connection->free_ms > at_ms)
         pause_ms((long)(connection->free_ms - at_ms));
+    if (bytes < PIECE_BYTES)
+        connection->free_ms = 0;
 }
 
 /* Moves what has come on one side. False at its end. */

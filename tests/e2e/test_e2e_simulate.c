@@ -42,7 +42,7 @@ static void tear_down(void)
     scratch_remove(directory);
 }
 
-/* The mean time of a few photos over the link. */
+/* The least time of a few photos over the link: a busy machine only adds. */
 static double run_photos(void)
 {
     const char *const arguments[] = {
@@ -52,18 +52,18 @@ static double run_photos(void)
     struct process process;
     const char *line;
     unsigned count = 0;
-    double sum_ms = 0;
+    double least_ms = INFINITY;
     process_start(&process, arguments, directory);
     while ((line = process_line(&process))) {
         json_t *answer = answer_parse(line);
         ck_assert_str_eq(answer_text(answer, "via"), "offload");
-        sum_ms += answer_real(answer, "total_ms");
+        least_ms = fmin(least_ms, answer_real(answer, "total_ms"));
         count++;
         json_decref(answer);
     }
     ck_assert_int_eq(process_finish(&process), 0);
     ck_assert_uint_eq(count, RUNS);
-    return sum_ms / RUNS;
+    return least_ms;
 }
 
 /* What is predicted, with a core measured by the server's own answers. */
