@@ -27,7 +27,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = ("README.md", "CONTRIBUTING.md", "docs/*.md", "*/README.md", "client/*/README.md")
-LONGEST_S = 120
+LONGEST_S = 300
 TOLERANCE = 1e-3  # kernels differ in the last bits of a probability
 # What writes a file or a variable, or stops something, has nothing to say.
 SILENT = re.compile(r"^(cp|kill|export|\w+=)|&$| -o | > |--output ")

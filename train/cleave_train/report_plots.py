@@ -31,16 +31,21 @@ TICKS = (100, 200, 300, 500, 1000, 2000, 3000, 5000, 10_000, 20_000, 50_000)
 LABEL_GAP = 0.042  # of the axis's height, between two labels
 
 
-def _axes(title: str, xlabel: str) -> Axes:
-    _, axes = plt.subplots(figsize=SIZE, dpi=DPI, layout="constrained")
+def plain(axes: Axes, title: str, xlabel: str, ylabel: str) -> None:
+    """The look of all plots: no frame, a pale grid, the title at the left."""
     axes.set_title(title, loc="left", color=INK, fontsize=11)
     axes.set_xlabel(xlabel, color=INK)
-    axes.set_ylabel("top-1, %", color=INK)
+    axes.set_ylabel(ylabel, color=INK)
     axes.grid(color=GRID, linewidth=0.8)
     axes.set_axisbelow(True)
     axes.tick_params(colors=INK, length=0)
     for side in ("top", "right", "left", "bottom"):
         axes.spines[side].set_visible(False)
+
+
+def _axes(title: str, xlabel: str) -> Axes:
+    _, axes = plt.subplots(figsize=SIZE, dpi=DPI, layout="constrained")
+    plain(axes, title, xlabel, "top-1, %")
     return axes
 
 
@@ -66,17 +71,17 @@ def _apart(wanted: Sequence[float], gap: float, low: float, high: float) -> list
     return positions
 
 
-def _label(axes: Axes, names: Sequence[str], ends: Sequence[tuple[float, float]],
-           colours: Sequence[str]) -> None:
-    """Names in a column at the right, each joined to its method's best point."""
-    bottom, top = axes.get_ylim()
-    right = axes.get_xlim()[1]
-    heights = _apart([y for _, y in ends], LABEL_GAP * (top - bottom), bottom, top)
-    for name, (x, y), height, colour in zip(names, ends, heights, colours):
-        axes.plot([x, right], [y, height], color=colour, linewidth=0.7, alpha=0.5, clip_on=False,
-                  linestyle=":", zorder=2)
-        axes.annotate(f" {name}", (right, height), color=colour, fontsize=9, va="center",
-                      annotation_clip=False)
+def label_ends(axes: Axes, names: Sequence[str], ends: Sequence[tuple[float, float]],
+               colours: Sequence[str]) -> None:
+    """Names in a column at the right, each joined to its curve's end; limits must be final."""
+    axes.get_xlim(), axes.get_ylim()  # scales an axis that has not been yet
+    within = (axes.transData - axes.transAxes).transform(ends)
+    heights = _apart([y for _, y in within], LABEL_GAP, 0.0, 1.0)
+    for name, (x, y), height, colour in zip(names, within, heights, colours):
+        axes.plot([x, 1.0], [y, height], color=colour, linewidth=0.7, alpha=0.5, clip_on=False,
+                  linestyle=":", zorder=2, transform=axes.transAxes)
+        axes.annotate(f" {name}", (1.0, height), color=colour, fontsize=9, va="center",
+                      xycoords="axes fraction", annotation_clip=False)
 
 
 def _draw(axes: Axes, methods: Methods, titles: dict[str, str], key: str, scale: float,
@@ -98,7 +103,7 @@ def _draw(axes: Axes, methods: Methods, titles: dict[str, str], key: str, scale:
         best = max((row for rows in curves for row in rows), key=lambda row: row["top1"])
         ends.append((best[key] * scale, 100 * best["top1"]))
         colours.append(colour)
-    _label(axes, [titles[method] for method in methods], ends, colours)
+    label_ends(axes, [titles[method] for method in methods], ends, colours)
 
 
 def _level(axes: Axes, row: Row, text: str) -> None:
