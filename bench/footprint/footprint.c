@@ -166,11 +166,10 @@ static double median(void (*call)(void *), struct rig *rig)
     return bench_median(call, rig, SECONDS, &runs);
 }
 
-/* Coding's share of the head's time, at the point where it is largest. */
+/* Coding's share of the head's time, at each point. */
 static void print_coding(struct rig *rig)
 {
-    double most = 0;
-    uint16_t worst = 0;
+    const char *before = "{\"coding\": {";
 
     for (uint16_t i = 0; i < rig->points; i++) {
         double head, coding;
@@ -183,15 +182,12 @@ static void print_coding(struct rig *rig)
         rig->payload = get(nn_latent_bound(rig->model, i));
         head = median(run_head, rig);
         coding = median(encode, rig);
-        if (coding / head > most) {
-            most = coding / head;
-            worst = i;
-        }
+        printf("%s\"%s\": %.6f", before, rig->ids[i], coding / head);
+        before = ", ";
         free(rig->payload);
         free(rig->latent);
     }
-    printf("{\"coding\": %.6f, \"coding_point\": \"%s\"", most,
-           rig->ids[worst]);
+    putchar('}');
 }
 
 int main(int argc, char **argv)
