@@ -210,6 +210,14 @@ def test_scaling_asks_for_metrics_that_there_are():
     assert names and all(name in dashboard for name in names)
 
 
+def test_alerts_are_those_of_prometheus(tmp_path):
+    made = tmp_path / "alerts.yaml"
+    subprocess.run([OPS / "kubernetes/make-alerts", made], check=True)
+    assert made.read_text() == (OPS / "kubernetes/alerts.yaml").read_text()
+    rules = yaml.safe_load((OPS / "prometheus/cleave.rules.yml").read_text())
+    assert of_kind("PrometheusRule")["spec"] == rules
+
+
 def settings(environment: dict[str, str]) -> dict:
     """What cleaved makes of an environment."""
     done = subprocess.run(
