@@ -24,6 +24,7 @@ struct nn_model {
 struct nn_context {
     const struct nn_model *model;
     struct nn_threads *threads; /* NULL: the caller's alone */
+    struct nn_handle ***handles; /* [graph_count]; each as its plan wants */
     float *arena;
     float *picture; /* normalised input, NHWC */
     void *scratch;  /* for the codecs */
@@ -336,11 +337,28 @@ static float *allocate_arena(const struct nn_model *model, uint32_t threads)
     return allocate(most * sizeof(float));
 }
 
+static enum api_status bind_plans(struct nn_context *context,
+                                  struct api_error *error)
+{
+    const struct nn_model *model = context->model;
+    enum api_status status = API_OK;
+
+    context->handles = calloc((size_t)model->bundle->graph_count + 1,
+                              sizeof *context->handles);
+    if (!context->handles)
+        return api_fail(error, API_NO_MEMORY, "no memory for a context");
+    for (uint32_t i = 0; i < model->bundle->graph_count && status == API_OK;
+         i++)
+        status = nn_plan_bind(model->plans[i], &context->handles[i], error);
+    return status;
+}
+
 enum api_status nn_context_open(const struct nn_model *model,
                                 struct nn_context **context,
                                 struct api_error *error)
 {
     struct nn_context *made = calloc(1, sizeof *made);
+    enum api_status status;
 
     if (made) {
         made->model = model;
@@ -351,6 +369,11 @@ enum api_status nn_context_open(const struct nn_model *model,
     if (!made || !made->arena || !made->picture || !made->scratch) {
         nn_context_close(&made);
         return api_fail(error, API_NO_MEMORY, "no memory for a context");
+    }
+    status = bind_plans(made, error);
+    if (status != API_OK) {
+        nn_context_close(&made);
+        return status;
     }
     *context = made;
     return API_OK;
@@ -390,6 +413,10 @@ void nn_context_close(struct nn_context **context)
     if (!old)
         return;
     nn_threads_close(&old->threads);
+    for (uint32_t i = 0; old->handles && i < old->model->bundle->graph_count;
+         i++)
+        nn_plan_unbind(old->model->plans[i], &old->handles[i]);
+    free(old->handles);
     free(old->scratch);
     free(old->picture);
     free(old->arena);
@@ -424,6 +451,15 @@ static void normalise(struct nn_context *context, const uint8_t *pixels)
     }
 }
 
+static void run(struct nn_context *context, const struct nn_graph *graph,
+                const float *input, float *output)
+{
+    size_t index = (size_t)(graph - context->model->bundle->graphs);
+
+    nn_plan_run(context->model->plans[index], context->threads, context->arena,
+                context->handles[index], input, output);
+}
+
 enum api_status nn_run_head(struct nn_context *context, uint16_t point,
                             const uint8_t *pixels, float *latent)
 {
@@ -435,8 +471,7 @@ enum api_status nn_run_head(struct nn_context *context, uint16_t point,
     if (!at->head)
         return API_UNAVAILABLE;
     normalise(context, pixels);
-    nn_plan_run(plan_of(model, at->head), context->threads, context->arena,
-                context->picture, latent);
+    run(context, at->head, context->picture, latent);
     return API_OK;
 }
 
@@ -450,8 +485,7 @@ enum api_status nn_run_tail(struct nn_context *context, uint16_t point,
         return API_NOT_FOUND;
     if (!at->tail)
         return API_UNAVAILABLE;
-    nn_plan_run(plan_of(model, at->tail), context->threads, context->arena,
-                latent, probabilities);
+    run(context, at->tail, latent, probabilities);
     return API_OK;
 }
 
@@ -466,8 +500,7 @@ enum api_status nn_run_full(struct nn_context *context, uint16_t point,
     if (!at->full)
         return API_UNAVAILABLE;
     normalise(context, pixels);
-    nn_plan_run(plan_of(model, at->full), context->threads, context->arena,
-                context->picture, probabilities);
+    run(context, at->full, context->picture, probabilities);
     return API_OK;
 }
 

@@ -294,14 +294,73 @@ static enum api_status pack(struct planner *planner, uint32_t index,
                            planner->error);
 }
 
+/* Asks the provider, if there is one, for the layer of a dense convolution of
+ * floats; what follows the clamp is left to us. */
+static enum api_status provide(struct planner *planner,
+                               const struct nn_node *node,
+                               struct nn_step *step)
+{
+    const struct nn_provider *provider = planner->plan->provider;
+    const struct nn_dense dense = {
+        .in_height = step->in.height,
+        .in_width = step->in.width,
+        .in_channels = step->in.channels,
+        .out_height = step->out.height,
+        .out_width = step->out.width,
+        .out_channels = step->out.channels,
+        .kernel = {step->kernel[0], step->kernel[1]},
+        .stride = {step->stride[0], step->stride[1]},
+        .pad = {step->pad[0], step->pad[1]},
+        .dilation = {step->dilation[0], step->dilation[1]},
+        .adds = step->residual,
+        .lo = step->lo,
+        .hi = step->hi,
+    };
+    enum api_status status;
+    size_t floats;
+
+    if (!provider || step->op != NN_OP_CONV || step->groups != 1 ||
+        nn_step_is_int8(step) || step->with_quant.scale > 0 ||
+        !provider->wants(&dense, planner->kernels))
+        return API_OK;
+    status = nn_weights_provide(planner->weights, provider, node, &dense,
+                                &step->layer, planner->error);
+    if (!step->layer)
+        return status;
+    step->handle = planner->plan->layer_count++;
+    floats = provider->scratch_floats(step->layer);
+    if (floats > planner->gather_floats)
+        planner->gather_floats = floats;
+    return status;
+}
+
+/* A layer adds to what its output held, so that it best lies where the residual
+ * does, if nobody needs that any more and it is not being read as the input. */
+static bool take_over(struct planner *planner, const struct nn_step *step,
+                      const struct value *residual, uint32_t number,
+                      struct value *value)
+{
+    if (!step->layer || residual->last_step != number ||
+        residual->place.memory != NN_AT_ARENA ||
+        (step->from.memory == NN_AT_ARENA &&
+         step->from.offset == residual->place.offset))
+        return false;
+    value->place = residual->place;
+    for (uint32_t i = 0; i < planner->block_count; i++)
+        if (planner->blocks[i].from == value->place.offset)
+            planner->blocks[i].last_step = value->last_step;
+    return true;
+}
+
 static enum api_status make_step(struct planner *planner, uint32_t index,
                                  uint32_t number)
 {
     const struct nn_node *node = &planner->graph->nodes[index];
     struct nn_step *step = &planner->plan->steps[number];
     struct value *values = planner->values;
+    const struct value *residual = NULL;
     uint32_t made = index + 1;
-    enum api_status status = API_OK;
+    enum api_status status;
 
     step->op = node->op;
     step->in = values[node->in[0]].shape;
@@ -317,20 +376,25 @@ static enum api_status make_step(struct planner *planner, uint32_t index,
         step->with_quant = values[node->in[1]].type;
     }
     if (values[made].swallows) {
+        residual = &values[residual_of(planner, index)];
         step->residual = true;
-        step->with = values[residual_of(planner, index)].place;
-        step->with_quant = values[residual_of(planner, index)].type;
+        step->with = residual->place;
+        step->with_quant = residual->type;
         made = values[made].swallows;
         set_act(step, &planner->graph->nodes[made - 1]);
     }
     step->out = values[made].shape;
     step->to_quant = values[made].type;
+    status = provide(planner, node, step);
+    if (status != API_OK)
+        return status;
     if (made == planner->graph->node_count)
         values[made].place = (struct nn_place){NN_AT_OUTPUT, 0};
-    else
+    else if (!residual ||
+             !take_over(planner, step, residual, number, &values[made]))
         status = place(planner, &values[made]);
     step->to = values[made].place;
-    if (status == API_OK &&
+    if (status == API_OK && !step->layer &&
         (node->op == NN_OP_CONV || node->op == NN_OP_DWCONV ||
          node->op == NN_OP_LINEAR || node->op == NN_OP_AFFINE))
         status = pack(planner, index, step);
@@ -387,6 +451,7 @@ enum api_status nn_plan_build(const struct nn_graph *graph,
         goto out;
     }
     planner.plan->kernels = kernels;
+    planner.plan->provider = nn_provider();
     status = infer_shapes(&planner);
     if (status != API_OK)
         goto out;
@@ -407,6 +472,40 @@ out:
     free(planner.values);
     nn_plan_close(&planner.plan);
     return status;
+}
+
+enum api_status nn_plan_bind(const struct nn_plan *plan,
+                             struct nn_handle ***handles,
+                             struct api_error *error)
+{
+    struct nn_handle **made = NULL;
+
+    *handles = NULL;
+    if (plan->layer_count == 0)
+        return API_OK;
+    made = calloc(plan->layer_count, sizeof *made);
+    for (uint32_t i = 0; made && i < plan->step_count; i++) {
+        const struct nn_step *step = &plan->steps[i];
+
+        if (!step->layer)
+            continue;
+        made[step->handle] = plan->provider->bind(step->layer);
+        if (!made[step->handle])
+            nn_plan_unbind(plan, &made);
+    }
+    *handles = made;
+    return made ? API_OK : api_fail(error, API_NO_MEMORY, "no memory to run");
+}
+
+void nn_plan_unbind(const struct nn_plan *plan, struct nn_handle ***handles)
+{
+    if (!*handles)
+        return;
+    for (uint32_t i = 0; i < plan->layer_count; i++)
+        if ((*handles)[i])
+            plan->provider->unbind((*handles)[i]);
+    free(*handles);
+    *handles = NULL;
 }
 
 void nn_plan_close(struct nn_plan **plan)

@@ -9,6 +9,7 @@
 #include "api/status.h"
 #include "nn/bundle.h"
 #include "nn/kernels.h"
+#include "nn/provider.h"
 #include "nn/threads.h"
 #include "nn/weights.h"
 
@@ -42,6 +43,8 @@ struct nn_step {
     uint32_t kernel[2], stride[2], pad[2]; /* y, x; pad: top, left */
     uint32_t dilation[2], groups;          /* conv, linear */
     const float *packed;                   /* lent by the nn_weights */
+    const struct nn_layer *layer; /* conv: in place of `packed`, or NULL */
+    uint32_t handle;              /* of a layer: which of a run's handles */
     float lo, hi;
     enum nn_act curve; /* comes behind the clamp; NN_ACT_NONE: nothing does */
     float slope;       /* leaky_relu */
@@ -73,6 +76,8 @@ struct nn_plan {
     size_t gather_offset; /* in the arena, in floats */
     size_t gather_floats; /* for each thread, a multiple of a cache line */
     size_t arena_floats;  /* of one thread; at most API_LIMIT_ARENA_BYTES */
+    const struct nn_provider *provider; /* who runs the steps' layers */
+    uint32_t layer_count;               /* steps that have one */
 };
 
 /* Infers all shapes, refuses what cannot be run (API_BAD_BUNDLE with the
@@ -81,8 +86,9 @@ struct nn_plan {
  * than their padded input, anything beyond API_LIMIT_TENSOR_SIDE,
  * API_LIMIT_ARENA_BYTES or API_LIMIT_GRAPH_OPERATIONS. Then it drops nodes
  * that nobody reads, fuses additions into the convolution before them, places
- * values so that memory is reused, and packs weights into `weights`. Borrows
- * `kernels` and `weights`; `graph` is not needed afterwards. */
+ * values so that memory is reused, and packs weights into `weights`, for the
+ * nn_provider() where it wants a step. Borrows `kernels` and `weights`; `graph`
+ * is not needed afterwards. */
 enum api_status nn_plan_build(const struct nn_graph *graph,
                               const struct nn_kernels *kernels,
                               struct nn_weights *weights, struct nn_plan **plan,
@@ -98,12 +104,23 @@ static inline size_t nn_plan_arena_floats(const struct nn_plan *plan,
     return plan->arena_floats + (threads - 1) * plan->gather_floats;
 }
 
+/* Handles for one context's runs of the plan's layers, one at a time, in
+ * *handles; NULL if the plan has none. API_NO_MEMORY. */
+enum api_status nn_plan_bind(const struct nn_plan *plan,
+                             struct nn_handle ***handles,
+                             struct api_error *error);
+
+/* Frees them, before the plan, and sets *handles to NULL; NULL is fine. */
+void nn_plan_unbind(const struct nn_plan *plan, struct nn_handle ***handles);
+
 /* Runs the plan (nn/run.c) by the threads of a team, or by this one alone if
  * `threads` is NULL: the results are the same to the bit. `arena` has
- * nn_plan_arena_floats floats with any contents; `input` and `output` hold
- * plan->in and plan->out. Neither allocates nor fails; alone, it does not lock
- * either. */
+ * nn_plan_arena_floats floats with any contents, `handles` are those of
+ * nn_plan_bind, `input` and `output` hold plan->in and plan->out. Neither
+ * allocates nor fails; alone, it does not lock either. (A provider's layer may
+ * allocate: oneDNN makes a list of its arguments.) */
 void nn_plan_run(const struct nn_plan *plan, struct nn_threads *threads,
-                 float *arena, const float *input, float *output);
+                 float *arena, struct nn_handle *const *handles,
+                 const float *input, float *output);
 
 #endif

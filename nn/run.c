@@ -1,4 +1,6 @@
 /* Runs a plan: no allocation, no lock, no question which CPU this is. */
+#include <string.h>
+
 #include "nn/activate.h"
 #include "nn/conv.h"
 #include "nn/int8.h"
@@ -7,6 +9,7 @@
 
 struct memory {
     float *arena;
+    struct nn_handle *const *handles;
     const float *input;
     float *output;
 };
@@ -119,6 +122,22 @@ static struct nn_span run_pool(const struct nn_step *step, struct nn_part part,
     return (struct nn_span){band.rows.from * out_row, band.rows.to * out_row};
 }
 
+/* The whole of another library's layer. */
+static struct nn_span run_layer(const struct nn_plan *plan,
+                                const struct nn_step *step,
+                                const struct memory *memory, float *scratch)
+{
+    const size_t floats = nn_shape_floats(&step->out);
+    const float *with = source(memory, &step->with);
+    float *to = target(memory, &step->to);
+
+    if (step->residual && with != to)
+        memcpy(to, with, floats * sizeof *to);
+    plan->provider->run(memory->handles[step->handle],
+                        source(memory, &step->from), to, scratch);
+    return (struct nn_span){0, floats};
+}
+
 /* Steps too short or too rare to be shared: the first thread does them. */
 static struct nn_span run_whole(const struct nn_step *step, const float *from,
                                 const float *with, float *to)
@@ -162,6 +181,9 @@ static struct nn_span run_part(const struct nn_plan *plan,
 
     if (nn_step_is_int8(step))
         return nn_int8_run(plan->kernels, step, part, from, with, to, scratch);
+    if (step->layer)
+        return part.index == 0 ? run_layer(plan, step, memory, scratch)
+                               : (struct nn_span){0, 0};
     switch (step->op) {
     case NN_OP_CONV:
     case NN_OP_LINEAR:
@@ -216,9 +238,10 @@ static void walk_steps(void *job, struct nn_part part)
 }
 
 void nn_plan_run(const struct nn_plan *plan, struct nn_threads *threads,
-                 float *arena, const float *input, float *output)
+                 float *arena, struct nn_handle *const *handles,
+                 const float *input, float *output)
 {
-    struct walk walk = {plan, {arena, input, output}};
+    struct walk walk = {plan, {arena, handles, input, output}};
 
     if (threads)
         nn_threads_run(threads, walk_steps, &walk);

@@ -16,14 +16,16 @@ enum { ALIGNMENT = 64, FIRST_SLOTS = 64 };
 /* 14 rows of so many floats take 28 KiB of a first-level cache. */
 enum { CHUNK_DEPTH = 512 };
 
-enum kind { FLOATS, BYTES, CONSTANTS };
+enum kind { FLOATS, BYTES, CONSTANTS, LAYER };
 
 /* One thing packed. */
 struct entry {
     enum kind kind;
-    struct nn_node node; /* shape and place members unused */
-    struct nn_quant in;  /* of CONSTANTS */
-    void *packed;        /* NULL in an empty slot */
+    struct nn_node node;   /* shape and place members unused */
+    struct nn_quant in;    /* of CONSTANTS */
+    struct nn_dense dense; /* of LAYER, as is whose it is */
+    const struct nn_provider *provider;
+    void *packed; /* NULL in an empty slot */
     /* Of BYTES: of each channel, for the constants that go with them. */
     struct nn_int8_totals *totals;
 };
@@ -102,7 +104,8 @@ static bool same(const struct entry *a, const struct entry *b)
            (a->kind == BYTES ||
             (a->node.scale == b->node.scale && a->node.bias == b->node.bias &&
              same_quant(a->node.quant, b->node.quant) &&
-             same_quant(a->in, b->in)));
+             same_quant(a->in, b->in) &&
+             memcmp(&a->dense, &b->dense, sizeof a->dense) == 0));
 }
 
 static uint64_t mix(uint64_t hash, uint64_t value)
@@ -169,8 +172,13 @@ void nn_weights_close(struct nn_weights **weights)
     if (!*weights)
         return;
     for (size_t i = 0; i < (*weights)->slot_count; i++) {
-        free((*weights)->slots[i].totals);
-        free((*weights)->slots[i].packed);
+        struct entry *slot = &(*weights)->slots[i];
+
+        free(slot->totals);
+        if (slot->provider)
+            slot->provider->close(slot->packed);
+        else
+            free(slot->packed);
     }
     free((*weights)->slots);
     free(*weights);
@@ -374,6 +382,27 @@ static enum api_status fill(const struct nn_weights *weights,
     }
 }
 
+static enum api_status too_much(struct api_error *error)
+{
+    return api_fail(error, API_BAD_BUNDLE, "the weights in use exceed %u MiB",
+                    API_LIMIT_PACKED_BYTES >> 20);
+}
+
+/* Puts `entry` into its empty slot. */
+static enum api_status keep(struct nn_weights *weights, struct entry *slot,
+                            const struct entry *entry, size_t bytes,
+                            struct api_error *error)
+{
+    *slot = *entry;
+    weights->bytes += bytes;
+    /* Growing may fail: then the table merely fills up further, but one slot
+     * must stay empty for find() to end. */
+    if (++weights->used * 2 > weights->slot_count && grow(weights) != API_OK &&
+        weights->used + 1 >= weights->slot_count)
+        return api_fail(error, API_NO_MEMORY, "no memory for the weights");
+    return API_OK;
+}
+
 /* Completes `entry` by what is like it, packed now or before. */
 static enum api_status obtain(struct nn_weights *weights, struct entry *entry,
                               const struct nn_int8_totals *totals,
@@ -389,9 +418,7 @@ static enum api_status obtain(struct nn_weights *weights, struct entry *entry,
     }
     bytes = packed_bytes(weights, entry);
     if (!bytes || bytes > API_LIMIT_PACKED_BYTES - weights->bytes)
-        return api_fail(error, API_BAD_BUNDLE,
-                        "the weights in use exceed %u MiB",
-                        API_LIMIT_PACKED_BYTES >> 20);
+        return too_much(error);
     allocated = (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
     entry->packed = aligned_alloc(ALIGNMENT, allocated);
     if (!entry->packed)
@@ -403,14 +430,7 @@ static enum api_status obtain(struct nn_weights *weights, struct entry *entry,
         free(entry->packed);
         return status;
     }
-    *slot = *entry;
-    weights->bytes += bytes;
-    /* Growing may fail: then the table merely fills up further, but one slot
-     * must stay empty for find() to end. */
-    if (++weights->used * 2 > weights->slot_count && grow(weights) != API_OK &&
-        weights->used + 1 >= weights->slot_count)
-        return api_fail(error, API_NO_MEMORY, "no memory for the weights");
-    return API_OK;
+    return keep(weights, slot, entry, bytes, error);
 }
 
 enum api_status nn_weights_pack(struct nn_weights *weights,
@@ -440,4 +460,69 @@ enum api_status nn_weights_pack_int8(struct nn_weights *weights,
     if (status == API_OK)
         *packed = (struct nn_packed_int8){bytes.packed, constants.packed};
     return status;
+}
+
+/* A node's weights and then its biases, dequantised and scaled, as
+ * [output channel][tap][input channel] and [output channel]. */
+static void fill_plain(const struct nn_node *node, float *to)
+{
+    const struct nn_tensor *weight = node->weight;
+    const uint32_t columns = node->out.to - node->out.from;
+    const size_t all_channels = weight->dims[weight->rank - 1];
+    const size_t taps = taps_of(node);
+
+    for (uint32_t n = 0; n < columns; n++) {
+        float scale = element_or(node->scale, n, 1.0f);
+
+        for (size_t tap = 0; tap < taps; tap++) {
+            size_t from = ((node->out.from + n) * taps + tap) * all_channels;
+
+            for (uint32_t c = node->inch.from; c < node->inch.to; c++)
+                *to++ = element(weight, from + c) * scale;
+        }
+    }
+    for (uint32_t n = 0; n < columns; n++)
+        *to++ = element_or(node->bias, n, 0.0f);
+}
+
+enum api_status nn_weights_provide(struct nn_weights *weights,
+                                   const struct nn_provider *provider,
+                                   const struct nn_node *node,
+                                   const struct nn_dense *dense,
+                                   const struct nn_layer **layer,
+                                   struct api_error *error)
+{
+    struct entry entry = {.kind = LAYER,
+                          .node = *node,
+                          .dense = *dense,
+                          .provider = provider};
+    struct entry *slot = find(weights, &entry);
+    const size_t ours = packed_floats(weights, node);
+    const size_t depth =
+        (size_t)taps_of(node) * (node->inch.to - node->inch.from);
+    const size_t columns = node->out.to - node->out.from;
+    size_t bytes;
+    float *plain;
+
+    *layer = slot->packed;
+    if (slot->packed)
+        return API_OK;
+    if (!ours || ours * sizeof(float) > API_LIMIT_PACKED_BYTES - weights->bytes)
+        return too_much(error);
+    plain = malloc((depth + 1) * columns * sizeof *plain);
+    if (!plain)
+        return api_fail(error, API_NO_MEMORY, "no memory for the weights");
+    fill_plain(node, plain);
+    entry.packed = provider->open(dense, weights->kernels, plain,
+                                  plain + depth * columns);
+    free(plain);
+    if (!entry.packed)
+        return API_OK;
+    bytes = provider->bytes(entry.packed);
+    if (bytes > API_LIMIT_PACKED_BYTES - weights->bytes) {
+        provider->close(entry.packed);
+        return too_much(error);
+    }
+    *layer = entry.packed;
+    return keep(weights, slot, &entry, bytes, error);
 }

@@ -8,6 +8,7 @@
 #include "api/status.h"
 #include "nn/bundle.h"
 #include "nn/kernels.h"
+#include "nn/provider.h"
 
 /* A dense product is taken in chunks of its depth, so that a tile's inputs stay
  * in the first-level cache while it meets all columns, and a chunk's weights in
@@ -73,6 +74,17 @@ enum api_status nn_weights_pack_int8(struct nn_weights *weights,
                                      struct nn_quant in,
                                      struct nn_packed_int8 *packed,
                                      struct api_error *error);
+
+/* A layer of `provider` for a conv in one group, lent out until
+ * nn_weights_close; the same one for equal `dense` and nodes that
+ * nn_weights_pack would give the same memory. *layer is NULL if the provider
+ * cannot run it. Errors as of nn_weights_pack. */
+enum api_status nn_weights_provide(struct nn_weights *weights,
+                                   const struct nn_provider *provider,
+                                   const struct nn_node *node,
+                                   const struct nn_dense *dense,
+                                   const struct nn_layer **layer,
+                                   struct api_error *error);
 
 /* Bytes packed so far. */
 size_t nn_weights_bytes(const struct nn_weights *weights);

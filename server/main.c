@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "nn/nn.h"
+#include "nn/onednn.h"
 #include "server/app.h"
 #include "server/handlers.h"
 #include "server/healthcheck.h"
@@ -176,6 +177,9 @@ static enum api_status open_files(const struct srv_config *config,
             srv_tls_open(config->tls_cert, config->tls_key, &app->tls, error);
     if (status == API_OK && srv_slow_open(&app->slow) != API_OK)
         status = api_fail(error, API_NO_MEMORY, "no memory for slow requests");
+    /* It computes in one thread, where several are to share a request. */
+    if (status == API_OK && config->threads_per_request == 1)
+        status = nn_onednn_use(error);
     if (status == API_OK)
         status = open_models(config, app, error);
     return status;

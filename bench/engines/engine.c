@@ -5,12 +5,14 @@
 
 #include "nn/bundle.h"
 #include "nn/cpu.h"
+#include "nn/onednn.h"
 #include "nn/plan.h"
 #include "bench/timing.h"
 
 struct run {
     const struct nn_plan *plan;
     struct nn_threads *threads;
+    struct nn_handle **handles;
     float *arena, *input, *output;
     long batch;
 };
@@ -21,8 +23,8 @@ static void run_batch(void *argument)
     struct run *run = argument;
 
     for (long i = 0; i < run->batch; i++)
-        nn_plan_run(run->plan, run->threads, run->arena, run->input,
-                    run->output);
+        nn_plan_run(run->plan, run->threads, run->arena, run->handles,
+                    run->input, run->output);
 }
 
 static const struct nn_graph *find(const struct nn_bundle *bundle,
@@ -55,6 +57,9 @@ static enum api_status measure(char **argv, struct api_error *error)
     size_t runs, values;
     enum api_status status = nn_cpu_select(&kernels, error);
 
+    /* As cleaved does it. */
+    if (status == API_OK && threads == 1)
+        status = nn_onednn_use(error);
     if (status == API_OK)
         status = nn_bundle_open(argv[1], &bundle, error);
     if (status == API_OK)
@@ -69,6 +74,8 @@ static enum api_status measure(char **argv, struct api_error *error)
     status = nn_plan_build(graph, kernels, weights, &plan, error);
     if (status == API_OK && threads > 1)
         status = nn_threads_open(threads, &run.threads, error);
+    if (status == API_OK)
+        status = nn_plan_bind(plan, &run.handles, error);
     if (status != API_OK)
         goto out;
     run.plan = plan;
@@ -80,13 +87,16 @@ static enum api_status measure(char **argv, struct api_error *error)
         run.input[i] = (float)(i * 2654435761u % 1000) / 250 - 2;
     double seconds =
         bench_median(run_batch, &run, strtod(argv[5], NULL), &runs);
-    printf("{\"median_ms\": %.6f, \"runs\": %zu, \"kernels\": \"%s\"}\n",
-           seconds * 1e3, runs, kernels->name);
+    printf("{\"median_ms\": %.6f, \"runs\": %zu, \"kernels\": \"%s\", "
+           "\"onednn_layers\": %u}\n",
+           seconds * 1e3, runs, kernels->name, plan->layer_count);
 out:
     nn_threads_close(&run.threads);
     free(run.output);
     free(run.input);
     free(run.arena);
+    if (plan)
+        nn_plan_unbind(plan, &run.handles);
     nn_plan_close(&plan);
     nn_weights_close(&weights);
     nn_bundle_close(&bundle);

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "nn/cpu.h"
+#include "nn/onednn.h"
 
 enum { SKIPPED = 77 };
 
@@ -18,6 +19,10 @@ const struct nn_kernels *reference_level(void)
     if (!kernels) {
         printf("skipped: this machine has no %s\n", name);
         exit(SKIPPED);
+    }
+    if (getenv("CLEAVE_ONEDNN") && nn_onednn_use(NULL) != API_OK) {
+        printf("CLEAVE_ONEDNN is set, and oneDNN cannot be used\n");
+        exit(EXIT_FAILURE);
     }
     return kernels;
 }

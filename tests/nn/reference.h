@@ -11,7 +11,7 @@
 
 /* The level that CLEAVE_CPU names; ends the program with status 77, which
  * ctest counts as skipped, if this machine lacks it. The scalar level without
- * CLEAVE_CPU. */
+ * CLEAVE_CPU. With CLEAVE_ONEDNN in the environment, plans ask oneDNN. */
 const struct nn_kernels *reference_level(void);
 
 /* A tensor over `data`, which it borrows. */

@@ -36,7 +36,7 @@ static uint32_t net_check(struct net *net)
         if (team > 1)
             ck_assert_int_eq(nn_threads_open(team, &threads, NULL), API_OK);
         memset(arena, 0xff, nn_plan_arena_floats(plan, team) * sizeof(float));
-        nn_plan_run(plan, threads, arena, net->values[0].floats, out);
+        nn_plan_run(plan, threads, arena, NULL, net->values[0].floats, out);
         ck_assert_mem_eq(out, last->floats, count * sizeof(float));
         nn_threads_close(&threads);
     }
@@ -261,7 +261,7 @@ START_TEST(floats_take_any_activation)
         ck_assert_int_eq(
             nn_plan_build(&net->graph, level, weights, &plan, NULL), API_OK);
         ck_assert_uint_le(plan->arena_floats, 512);
-        nn_plan_run(plan, NULL, arena, net->values[0].floats, out[i]);
+        nn_plan_run(plan, NULL, arena, NULL, net->values[0].floats, out[i]);
         nn_plan_close(&plan);
     }
     net->graph.node_count--;

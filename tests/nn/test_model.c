@@ -93,6 +93,7 @@ START_TEST(nodes_match_pytorch)
         }
         for (uint32_t node = 0; node < nodes; node++) {
             struct nn_plan *plan = NULL;
+            struct nn_handle **handles = NULL;
             float *arena, *output;
 
             snprintf(name, sizeof name, "nodes/%s/%u", graph.name, node);
@@ -103,7 +104,9 @@ START_TEST(nodes_match_pytorch)
                 nn_plan_build(&graph, kernels, weights, &plan, NULL), API_OK);
             arena = rig_memory((plan->arena_floats + 1) * sizeof(float));
             output = rig_memory(nn_shape_floats(&plan->out) * sizeof(float));
-            nn_plan_run(plan, NULL, arena, input, output);
+            ck_assert_int_eq(nn_plan_bind(plan, &handles, NULL), API_OK);
+            nn_plan_run(plan, NULL, arena, handles, input, output);
+            nn_plan_unbind(plan, &handles);
             golden_compare(golden, name, output, nn_shape_floats(&plan->out));
             free(output);
             free(arena);
@@ -232,6 +235,7 @@ static void run_graph(const struct nn_graph *graph,
                       float *output)
 {
     struct nn_plan *plan = NULL;
+    struct nn_handle **handles = NULL;
     float *arena;
 
     ck_assert_int_eq(nn_plan_build(graph, kernels, weights, &plan, NULL),
@@ -239,7 +243,9 @@ static void run_graph(const struct nn_graph *graph,
     arena = rig_memory((plan->arena_floats + 1) * sizeof(float));
     for (size_t i = 0; i < plan->arena_floats; i++)
         arena[i] = NAN; /* what a run must not read before writing it */
-    nn_plan_run(plan, NULL, arena, input, output);
+    ck_assert_int_eq(nn_plan_bind(plan, &handles, NULL), API_OK);
+    nn_plan_run(plan, NULL, arena, handles, input, output);
+    nn_plan_unbind(plan, &handles);
     free(arena);
     nn_plan_close(&plan);
 }

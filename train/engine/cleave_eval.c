@@ -8,6 +8,7 @@
 #include "api/frame.h"
 #include "api/limits.h"
 #include "nn/nn.h"
+#include "nn/onednn.h"
 #include "ppm.h"
 
 enum { TOP = 5 };
@@ -274,8 +275,10 @@ static enum api_status prepare(struct evaluation *run, const char *path,
     const struct nn_input *input;
     struct nn_input small;
     size_t latent_floats = 0, bound = 0;
-    enum api_status status = nn_model_open(path, &run->model, error);
+    enum api_status status = nn_onednn_use(error); /* as cleaved does */
 
+    if (status == API_OK)
+        status = nn_model_open(path, &run->model, error);
     if (status != API_OK)
         return status;
     if (count > (int)API_LIMIT_POINTS)
