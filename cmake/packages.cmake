@@ -47,6 +47,10 @@ deb_package(DEVELOPMENT libcleave-dev libdevel
 "Header, static library, examples, and what pkg-config and CMake need to build
 with libcleave.")
 
+# Loaded if it is there, for networks that few servers have: libdnnl.so.2 is in
+# Debian's package libdnnl2.
+string(REPLACE ".so." "" CPACK_DEBIAN_SERVER_PACKAGE_SUGGESTS
+       "${ONEDNN_SONAME}")
 set(CPACK_DEBIAN_SERVER_PACKAGE_CONTROL_EXTRA
     ${CMAKE_SOURCE_DIR}/cmake/debian/cleaved/conffiles
     ${CMAKE_SOURCE_DIR}/cmake/debian/cleaved/postinst

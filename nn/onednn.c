@@ -334,7 +334,7 @@ enum api_status nn_onednn_use(struct api_error *error)
             return status;
         if (!onednn_load(kernels))
             return api_fail(error, API_USAGE,
-                            "CLEAVE_ONEDNN=on, but " ONEDNN_LIBRARY
+                            "CLEAVE_ONEDNN=on, but " ONEDNN_SONAME
                             " cannot be used");
     }
     nn_provider_use(&provider);

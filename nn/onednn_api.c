@@ -36,7 +36,7 @@ static bool keeps_to_its_thread(struct onednn *made, void *library)
 /* It stays loaded, and its first use decides for the process. */
 static const struct onednn *load(const struct nn_kernels *kernels)
 {
-    void *library = dlopen(ONEDNN_LIBRARY, RTLD_NOW | RTLD_LOCAL);
+    void *library = dlopen(ONEDNN_SONAME, RTLD_NOW | RTLD_LOCAL);
     struct onednn made = {0};
     bool found = library != NULL;
 
