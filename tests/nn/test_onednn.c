@@ -3,6 +3,7 @@
 #include <check.h>
 #include <link.h>
 #include <math.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -315,6 +316,66 @@ START_TEST(layers_are_shared)
 }
 END_TEST
 
+/* One context of several on the same plan. */
+struct worker {
+    const struct nn_plan *plan;
+    const float *input;
+    float *output;
+};
+
+static void *work(void *with)
+{
+    const struct worker *worker = with;
+    const struct nn_plan *plan = worker->plan;
+    struct nn_handle **handles = NULL;
+    float *arena = get(plan->arena_floats * sizeof *arena);
+
+    ck_assert_int_eq(nn_plan_bind(plan, &handles, NULL), API_OK);
+    for (int round = 0; round < 20; round++)
+        nn_plan_run(plan, NULL, arena, handles, worker->input, worker->output);
+    nn_plan_unbind(plan, &handles);
+    free(arena);
+    return NULL;
+}
+
+START_TEST(contexts_share_a_plan)
+{
+    enum { WORKERS = 4, WIDE = 32, WEIGHTS = WIDE * 9 * WIDE, SIDE = 12 };
+    enum { FLOATS = SIDE * SIDE * WIDE };
+    static float numbers[WEIGHTS], input[FLOATS], output[WORKERS][FLOATS];
+    const struct nn_tensor weight =
+        tensor_of(NN_F32, numbers, 4, WIDE, 3, 3, WIDE);
+    struct nn_node nodes[3] = {
+        conv(&weight, 0),
+        conv(&weight, 1),
+        {.op = NN_OP_ADD, .act = NN_ACT_RELU, .in_count = 2, .in = {1, 2}}};
+    const struct nn_graph graph = {"g", {SIDE, SIDE, WIDE}, 3, nodes};
+    struct nn_weights *weights = NULL;
+    struct nn_plan *plan = NULL;
+    struct worker workers[WORKERS];
+    pthread_t threads[WORKERS];
+
+    use("on");
+    fill(numbers, WEIGHTS, FILL_NORMAL, 5);
+    fill(input, FLOATS, FILL_NORMAL, 6);
+    ck_assert_int_eq(nn_weights_open(level, &weights), API_OK);
+    ck_assert_int_eq(nn_plan_build(&graph, level, weights, &plan, NULL),
+                     API_OK);
+    ck_assert_uint_eq(plan->layer_count, 2);
+    for (int i = 0; i < WORKERS; i++) {
+        workers[i] = (struct worker){plan, input, output[i]};
+        ck_assert_int_eq(pthread_create(&threads[i], NULL, work, &workers[i]),
+                         0);
+    }
+    for (int i = 0; i < WORKERS; i++) {
+        ck_assert_int_eq(pthread_join(threads[i], NULL), 0);
+        ck_assert_mem_eq(output[i], output[0], sizeof output[0]);
+    }
+    nn_plan_close(&plan);
+    nn_weights_close(&weights);
+}
+END_TEST
+
 Suite *make_suite(void)
 {
     Suite *suite = suite_create("onednn");
@@ -330,6 +391,7 @@ Suite *make_suite(void)
     tcase_add_test(cases, what_it_refuses_is_ours);
     tcase_add_test(cases, graphs_say_what_ours_do);
     tcase_add_test(cases, layers_are_shared);
+    tcase_add_test(cases, contexts_share_a_plan);
     suite_add_tcase(suite, cases);
     return suite;
 }
