@@ -25,7 +25,9 @@ struct nn_context {
     const struct nn_model *model;
     struct nn_threads *threads; /* NULL: the caller's alone */
     struct nn_handle ***handles; /* [graph_count]; each as its plan wants */
+    uint32_t thread_count;
     float *arena;
+    size_t arena_floats;
     float *picture; /* normalised input, NHWC */
     void *scratch;  /* for the codecs */
 };
@@ -325,7 +327,7 @@ static void *allocate(size_t bytes)
 }
 
 /* What the hungriest plan takes of `threads` threads. */
-static float *allocate_arena(const struct nn_model *model, uint32_t threads)
+static size_t arena_floats(const struct nn_model *model, uint32_t threads)
 {
     size_t most = 0;
 
@@ -334,7 +336,7 @@ static float *allocate_arena(const struct nn_model *model, uint32_t threads)
 
         most = floats > most ? floats : most;
     }
-    return allocate(most * sizeof(float));
+    return most;
 }
 
 static enum api_status bind_plans(struct nn_context *context,
@@ -362,7 +364,9 @@ enum api_status nn_context_open(const struct nn_model *model,
 
     if (made) {
         made->model = model;
-        made->arena = allocate_arena(model, 1);
+        made->thread_count = 1;
+        made->arena_floats = arena_floats(model, 1);
+        made->arena = allocate(made->arena_floats * sizeof(float));
         made->picture = allocate(picture_values(model) * sizeof(float));
         made->scratch = allocate(model->scratch_bytes);
     }
@@ -385,12 +389,14 @@ enum api_status nn_context_use_threads(struct nn_context *context,
 {
     struct nn_threads *made = NULL;
     enum api_status status = API_OK;
+    size_t floats;
     float *arena;
 
     if (threads < 1 || threads > API_LIMIT_THREADS)
         return api_fail(error, API_USAGE, "not 1 to %u threads",
                         API_LIMIT_THREADS);
-    arena = allocate_arena(context->model, threads);
+    floats = arena_floats(context->model, threads);
+    arena = allocate(floats * sizeof *arena);
     if (!arena)
         return api_fail(error, API_NO_MEMORY, "no memory for threads");
     if (threads > 1)
@@ -402,7 +408,9 @@ enum api_status nn_context_use_threads(struct nn_context *context,
     nn_threads_close(&context->threads);
     free(context->arena);
     context->threads = made;
+    context->thread_count = threads;
     context->arena = arena;
+    context->arena_floats = floats;
     return API_OK;
 }
 
@@ -475,18 +483,42 @@ enum api_status nn_run_head(struct nn_context *context, uint16_t point,
     return API_OK;
 }
 
-enum api_status nn_run_tail(struct nn_context *context, uint16_t point,
-                            const float *latent, float *probabilities)
+/* As many latents at a time as the arena has room for. */
+enum api_status nn_run_tails(struct nn_context *context, uint16_t point,
+                             uint32_t count, const float *latents,
+                             float *probabilities)
 {
     const struct nn_model *model = context->model;
     const struct nn_bundle_point *at = point_at(model, point);
+    const struct nn_plan *plan;
+    uint32_t room = 1;
 
     if (!at)
         return API_NOT_FOUND;
     if (!at->tail)
         return API_UNAVAILABLE;
-    run(context, at->tail, latent, probabilities);
+    plan = plan_of(model, at->tail);
+    while (room < count &&
+           nn_plan_batch_floats(plan, context->thread_count, room + 1) <=
+               context->arena_floats)
+        room++;
+    while (count) {
+        uint32_t now = count < room ? count : room;
+
+        nn_plan_run_batch(plan, context->threads, now, context->arena,
+                          context->handles[at->tail - model->bundle->graphs],
+                          latents, probabilities);
+        latents += now * nn_shape_floats(&plan->in);
+        probabilities += now * nn_shape_floats(&plan->out);
+        count -= now;
+    }
     return API_OK;
+}
+
+enum api_status nn_run_tail(struct nn_context *context, uint16_t point,
+                            const float *latent, float *probabilities)
+{
+    return nn_run_tails(context, point, 1, latent, probabilities);
 }
 
 enum api_status nn_run_full(struct nn_context *context, uint16_t point,

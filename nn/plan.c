@@ -10,7 +10,10 @@
 #include "nn/int8.h"
 #include "nn/shape.h"
 
-enum { ALIGN_FLOATS = 16 }; /* 64 bytes, one cache line */
+enum {
+    ALIGN_FLOATS = 16,       /* 64 bytes, one cache line */
+    STAGE_BYTES = 512 << 10, /* half of what most second-level caches hold */
+};
 
 #define ARENA_FLOATS_MAX (API_LIMIT_ARENA_BYTES / sizeof(float))
 
@@ -402,6 +405,43 @@ static enum api_status make_step(struct planner *planner, uint32_t index,
     return status;
 }
 
+static size_t weight_bytes(const struct nn_step *step)
+{
+    size_t taps = (size_t)step->kernel[0] * step->kernel[1];
+    size_t values;
+
+    switch (step->op) {
+    case NN_OP_CONV:
+    case NN_OP_LINEAR:
+        values = taps * (step->in.channels / step->groups);
+        break;
+    case NN_OP_DWCONV:
+        values = taps;
+        break;
+    default:
+        return 0;
+    }
+    values *= step->out.channels;
+    return nn_step_is_int8(step) ? values : values * sizeof(float);
+}
+
+/* As many steps to a stage as fit; one with more weights is a stage itself. */
+static void end_stages(struct nn_plan *plan)
+{
+    size_t held = 0;
+
+    for (uint32_t i = 0; i < plan->step_count; i++) {
+        size_t bytes = weight_bytes(&plan->steps[i]);
+
+        if (i > 0 && held + bytes > STAGE_BYTES) {
+            plan->steps[i - 1].ends_stage = true;
+            held = 0;
+        }
+        held += bytes;
+    }
+    plan->steps[plan->step_count - 1].ends_stage = true;
+}
+
 static enum api_status make_steps(struct planner *planner)
 {
     struct nn_plan *plan = planner->plan;
@@ -418,6 +458,7 @@ static enum api_status make_steps(struct planner *planner)
             if (status != API_OK)
                 return status;
         }
+    end_stages(plan);
     plan->gather_floats = aligned(planner->gather_floats);
     if (plan->gather_floats > ARENA_FLOATS_MAX - plan->gather_offset)
         return api_fail(planner->error, API_BAD_BUNDLE,

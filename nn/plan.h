@@ -40,6 +40,7 @@ struct nn_step {
     struct nn_shape other; /* of a second operand */
     bool residual;         /* conv, linear: adds `with` before clamping */
     bool gather;           /* conv: windows are copied together first */
+    bool ends_stage;       /* the last of a stage: see nn_plan_run_batch */
     uint32_t kernel[2], stride[2], pad[2]; /* y, x; pad: top, left */
     uint32_t dilation[2], groups;          /* conv, linear */
     const float *packed;                   /* lent by the nn_weights */
@@ -104,6 +105,14 @@ static inline size_t nn_plan_arena_floats(const struct nn_plan *plan,
     return plan->arena_floats + (threads - 1) * plan->gather_floats;
 }
 
+/* The same for a run of `count` pictures at once: each has its own values. */
+static inline size_t nn_plan_batch_floats(const struct nn_plan *plan,
+                                          uint32_t threads, uint32_t count)
+{
+    return nn_plan_arena_floats(plan, threads) +
+           (count - 1) * plan->gather_offset;
+}
+
 /* Handles for one context's runs of the plan's layers, one at a time, in
  * *handles; NULL if the plan has none. API_NO_MEMORY. */
 enum api_status nn_plan_bind(const struct nn_plan *plan,
@@ -122,5 +131,16 @@ void nn_plan_unbind(const struct nn_plan *plan, struct nn_handle ***handles);
 void nn_plan_run(const struct nn_plan *plan, struct nn_threads *threads,
                  float *arena, struct nn_handle *const *handles,
                  const float *input, float *output);
+
+/* Runs the plan on `count` pictures, whose inputs lie one behind another, as do
+ * their outputs; `arena` has nn_plan_batch_floats floats. Each picture's results
+ * are those of nn_plan_run to the bit. The pictures go through one stage of the
+ * plan after another: steps whose weights a core's own cache holds together, so
+ * that weights come into the cache once for all of them, and what a picture's
+ * steps hand on stays there. */
+void nn_plan_run_batch(const struct nn_plan *plan, struct nn_threads *threads,
+                       uint32_t count, float *arena,
+                       struct nn_handle *const *handles, const float *input,
+                       float *output);
 
 #endif

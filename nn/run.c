@@ -8,7 +8,8 @@
 #include "nn/plan.h"
 
 struct memory {
-    float *arena;
+    float *arena; /* one picture's values */
+    float *scratch;
     struct nn_handle *const *handles;
     const float *input;
     float *output;
@@ -176,8 +177,7 @@ static struct nn_span run_part(const struct nn_plan *plan,
     const float *with = source(memory, &step->with);
     float *to = target(memory, &step->to);
     struct nn_span span = nn_part_span(part, nn_shape_floats(&step->out));
-    float *scratch = memory->arena + plan->gather_offset +
-                     part.index * plan->gather_floats;
+    float *scratch = memory->scratch + part.index * plan->gather_floats;
 
     if (nn_step_is_int8(step))
         return nn_int8_run(plan->kernels, step, part, from, with, to, scratch);
@@ -217,34 +217,70 @@ static struct nn_span run_part(const struct nn_plan *plan,
  * before it has ended. */
 struct walk {
     const struct nn_plan *plan;
-    struct memory memory;
+    uint32_t count; /* of pictures */
+    float *arena;   /* the values of each, then scratch for all */
+    struct nn_handle *const *handles;
+    const float *input;
+    float *output;
 };
 
-static void walk_steps(void *job, struct nn_part part)
+static struct memory memory_of(const struct walk *walk, uint32_t picture)
 {
-    const struct walk *walk = job;
     const struct nn_plan *plan = walk->plan;
 
-    for (uint32_t i = 0; i < plan->step_count; i++) {
-        const struct nn_step *step = &plan->steps[i];
-        struct nn_span span = run_part(plan, step, part, &walk->memory);
+    return (struct memory){
+        .arena = walk->arena + picture * plan->gather_offset,
+        .scratch = walk->arena + walk->count * plan->gather_offset,
+        .handles = walk->handles,
+        .input = walk->input + picture * nn_shape_floats(&plan->in),
+        .output = walk->output + picture * nn_shape_floats(&plan->out),
+    };
+}
 
-        if (step->curve != NN_ACT_NONE)
-            nn_activate(step->curve, step->slope,
-                        target(&walk->memory, &step->to) + span.from,
-                        span.to - span.from);
-        nn_part_meet(part);
-    }
+static void walk_step(const struct nn_plan *plan, const struct nn_step *step,
+                      struct nn_part part, const struct memory *memory)
+{
+    struct nn_span span = run_part(plan, step, part, memory);
+
+    if (step->curve != NN_ACT_NONE)
+        nn_activate(step->curve, step->slope,
+                    target(memory, &step->to) + span.from, span.to - span.from);
+    nn_part_meet(part);
+}
+
+static void walk_stages(void *job, struct nn_part part)
+{
+    const struct walk *walk = job;
+    const struct nn_step *step = walk->plan->steps, *next = step;
+    const struct nn_step *end = step + walk->plan->step_count;
+
+    for (; step < end; step = next)
+        for (uint32_t i = 0; i < walk->count; i++) {
+            const struct memory memory = memory_of(walk, i);
+
+            next = step;
+            do
+                walk_step(walk->plan, next, part, &memory);
+            while (!next++->ends_stage);
+        }
+}
+
+void nn_plan_run_batch(const struct nn_plan *plan, struct nn_threads *threads,
+                       uint32_t count, float *arena,
+                       struct nn_handle *const *handles, const float *input,
+                       float *output)
+{
+    struct walk walk = {plan, count, arena, handles, input, output};
+
+    if (threads)
+        nn_threads_run(threads, walk_stages, &walk);
+    else
+        walk_stages(&walk, (struct nn_part){0, 1, NULL});
 }
 
 void nn_plan_run(const struct nn_plan *plan, struct nn_threads *threads,
                  float *arena, struct nn_handle *const *handles,
                  const float *input, float *output)
 {
-    struct walk walk = {plan, {arena, handles, input, output}};
-
-    if (threads)
-        nn_threads_run(threads, walk_steps, &walk);
-    else
-        walk_steps(&walk, (struct nn_part){0, 1, NULL});
+    nn_plan_run_batch(plan, threads, 1, arena, handles, input, output);
 }

@@ -14,17 +14,15 @@ struct run {
     struct nn_threads *threads;
     struct nn_handle **handles;
     float *arena, *input, *output;
-    long batch;
+    uint32_t batch;
 };
 
-/* A plan takes one picture: those of a batch go in turn. */
 static void run_batch(void *argument)
 {
     struct run *run = argument;
 
-    for (long i = 0; i < run->batch; i++)
-        nn_plan_run(run->plan, run->threads, run->arena, run->handles,
-                    run->input, run->output);
+    nn_plan_run_batch(run->plan, run->threads, run->batch, run->arena,
+                      run->handles, run->input, run->output);
 }
 
 static const struct nn_graph *find(const struct nn_bundle *bundle,
@@ -52,7 +50,7 @@ static enum api_status measure(char **argv, struct api_error *error)
     struct nn_plan *plan = NULL;
     const struct nn_kernels *kernels;
     const struct nn_graph *graph;
-    struct run run = {.batch = strtol(argv[4], NULL, 10)};
+    struct run run = {.batch = (uint32_t)strtoul(argv[4], NULL, 10)};
     uint32_t threads = (uint32_t)strtoul(argv[3], NULL, 10);
     size_t runs, values;
     enum api_status status = nn_cpu_select(&kernels, error);
@@ -79,10 +77,10 @@ static enum api_status measure(char **argv, struct api_error *error)
     if (status != API_OK)
         goto out;
     run.plan = plan;
-    run.arena = floats(nn_plan_arena_floats(plan, threads));
-    run.input = floats(nn_shape_floats(&plan->in));
-    run.output = floats(nn_shape_floats(&plan->out));
-    values = nn_shape_floats(&plan->in);
+    values = run.batch * nn_shape_floats(&plan->in);
+    run.arena = floats(nn_plan_batch_floats(plan, threads, run.batch));
+    run.input = floats(values);
+    run.output = floats(run.batch * nn_shape_floats(&plan->out));
     for (size_t i = 0; i < values; i++)
         run.input[i] = (float)(i * 2654435761u % 1000) / 250 - 2;
     double seconds =

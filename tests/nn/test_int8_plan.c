@@ -12,8 +12,8 @@
 
 static const struct nn_kernels *level;
 
-/* The graph over an arena full of ones, by one thread and by three, against
- * the last value's reference; returns how many of its steps add a residual. */
+/* The graph over an arena full of ones, by one thread and by three, one picture
+ * and two, against the last value's reference; returns how many of its steps add a residual. */
 static uint32_t net_check(struct net *net)
 {
     const struct int8_value *last = &net->values[net->graph.node_count];
@@ -21,28 +21,37 @@ static uint32_t net_check(struct net *net)
     struct nn_plan *plan = NULL;
     struct api_error error = {0};
     size_t count = int8_value_count(last);
-    float *arena, *out = malloc(count * sizeof(float));
+    float *arena, *in, *out = malloc(2 * count * sizeof(float));
+    size_t ins;
     uint32_t fused = 0;
 
     ck_assert_int_eq(nn_weights_open(level, &weights), API_OK);
     ck_assert_msg(nn_plan_build(&net->graph, level, weights, &plan, &error) ==
                       API_OK,
                   "%s", error.text);
-    arena = malloc(nn_plan_arena_floats(plan, 3) * sizeof(float) + 1);
-    ck_assert(arena && out);
+    arena = malloc(nn_plan_batch_floats(plan, 3, 2) * sizeof(float) + 1);
+    ins = nn_shape_floats(&plan->in);
+    in = malloc(2 * ins * sizeof(float));
+    ck_assert(arena && in && out);
+    memcpy(in, net->values[0].floats, ins * sizeof(float));
+    memcpy(in + ins, in, ins * sizeof(float));
     for (uint32_t team = 1; team <= 3; team += 2) {
         struct nn_threads *threads = NULL;
 
         if (team > 1)
             ck_assert_int_eq(nn_threads_open(team, &threads, NULL), API_OK);
         memset(arena, 0xff, nn_plan_arena_floats(plan, team) * sizeof(float));
-        nn_plan_run(plan, threads, arena, NULL, net->values[0].floats, out);
+        nn_plan_run(plan, threads, arena, NULL, in, out);
         ck_assert_mem_eq(out, last->floats, count * sizeof(float));
+        nn_plan_run_batch(plan, threads, 2, arena, NULL, in, out);
+        ck_assert_mem_eq(out, last->floats, count * sizeof(float));
+        ck_assert_mem_eq(out + count, last->floats, count * sizeof(float));
         nn_threads_close(&threads);
     }
     for (uint32_t i = 0; i < plan->step_count; i++)
         fused += plan->steps[i].residual;
     free(arena);
+    free(in);
     free(out);
     nn_plan_close(&plan);
     nn_weights_close(&weights);

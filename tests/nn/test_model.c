@@ -289,6 +289,39 @@ START_TEST(default_graphs_match_scalar)
 }
 END_TEST
 
+/* A batch goes through a tail stage by stage: neither all at once, for the
+ * weights do not fit a cache, nor step by step where they do. */
+START_TEST(tails_have_stages)
+{
+    struct nn_bundle *bundle = NULL;
+    struct nn_weights *weights = NULL;
+    uint32_t tails = 0;
+
+    ck_assert_int_eq(nn_bundle_open(DEFAULT, &bundle, NULL), API_OK);
+    ck_assert_int_eq(nn_weights_open(level, &weights), API_OK);
+    for (uint32_t i = 0; i < bundle->graph_count; i++) {
+        struct nn_plan *plan = NULL;
+        uint32_t stages = 0;
+
+        if (strncmp(bundle->graphs[i].name, "tail/", 5) != 0)
+            continue;
+        ck_assert_int_eq(
+            nn_plan_build(&bundle->graphs[i], level, weights, &plan, NULL),
+            API_OK);
+        for (uint32_t k = 0; k < plan->step_count; k++)
+            stages += plan->steps[k].ends_stage;
+        ck_assert_uint_gt(stages, 3);
+        ck_assert_uint_lt(stages, plan->step_count / 2);
+        ck_assert(plan->steps[plan->step_count - 1].ends_stage);
+        nn_plan_close(&plan);
+        tails++;
+    }
+    ck_assert_uint_ge(tails, 5);
+    nn_weights_close(&weights);
+    nn_bundle_close(&bundle);
+}
+END_TEST
+
 /* The whole network and every tail end in the same layers, and tails have the
  * same weights whatever their values' scales. */
 START_TEST(default_weights_are_shared)
@@ -392,6 +425,54 @@ START_TEST(bytes_can_be_returned)
     free(head);
     rig_close(&lent);
     rig_close(&mapped);
+}
+END_TEST
+
+/* Latents of different pictures, more of them than the arena has room for, by
+ * one thread and by three. */
+START_TEST(tails_of_a_batch_change_no_bit)
+{
+    enum { MOST = 7 };
+    enum api_status status;
+    static const char *const paths[] = {RIG_TINY, DEFAULT};
+    struct rig rig;
+    size_t classes, values, before;
+    float *latents, *alone, *together;
+
+    rig_open(&rig, paths[_i % 2]);
+    ck_assert_int_eq(
+        nn_context_use_threads(rig.context, _i == 2 ? 3 : 1, NULL), API_OK);
+    classes = nn_model_class_count(rig.model);
+    alone = rig_memory(MOST * classes * sizeof(float));
+    together = rig_memory(MOST * classes * sizeof(float));
+    for (uint16_t i = 0; i < nn_model_point_count(rig.model); i++) {
+        if (nn_model_point(rig.model, i)->kind != API_POINT_SPLIT ||
+            (i > 0 && nn_model_same_tail(rig.model, i, i - 1)))
+            continue;
+        values = nn_latent_values(rig.model, i);
+        latents = rig_memory(MOST * values * sizeof(float));
+        for (size_t k = 0; k < MOST * values; k++)
+            latents[k] = (float)(k * 2654435761u % 1000) / 250 - 2;
+        for (size_t k = 0; k < MOST; k++)
+            ck_assert_int_eq(nn_run_tail(rig.context, i, latents + k * values,
+                                         alone + k * classes),
+                             API_OK);
+        for (uint32_t count = 2; count <= MOST; count += 5) {
+            memset(together, 0, MOST * classes * sizeof(float));
+            before = allocations;
+            status = nn_run_tails(rig.context, i, count, latents, together);
+            before = allocations - before;
+            ck_assert_uint_eq(before, 0);
+            ck_assert_int_eq(status, API_OK);
+            ck_assert_mem_eq(together, alone, count * classes * sizeof(float));
+            if (count < MOST)
+                ck_assert(together[count * classes] == 0.0f);
+        }
+        free(latents);
+    }
+    free(together);
+    free(alone);
+    rig_close(&rig);
 }
 END_TEST
 
@@ -502,8 +583,10 @@ Suite *make_suite(void)
     tcase_add_loop_test(cases, runs_do_not_allocate, 0, 4);
     if (level != &nn_kernels_scalar)
         tcase_add_test(cases, default_graphs_match_scalar);
+    tcase_add_test(cases, tails_have_stages);
     tcase_add_test(cases, default_weights_are_shared);
     tcase_add_loop_test(cases, bytes_can_be_returned, 0, 2);
+    tcase_add_loop_test(cases, tails_of_a_batch_change_no_bit, 0, 3);
     tcase_add_test(cases, points_share_tails_as_the_bundle_says);
     tcase_add_test(cases, points_without_a_part_are_refused);
     tcase_add_test(cases, a_missing_file_is_not_found);

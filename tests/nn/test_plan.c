@@ -41,7 +41,42 @@ static void run_plan(const struct nn_plan *plan, uint32_t count,
     free(arena);
 }
 
-/* Plans and runs a graph; three threads must say the same to the bit. */
+/* A picture between two others, by this thread or by three. */
+static void run_in_batch(const struct nn_plan *plan, uint32_t threads,
+                         const float *input, const float *output)
+{
+    const size_t ins = nn_shape_floats(&plan->in);
+    const size_t outs = nn_shape_floats(&plan->out);
+    const size_t floats = nn_plan_batch_floats(plan, threads, 3);
+    float *inputs = get(3 * ins * sizeof(float));
+    float *outputs = get(4 * outs * sizeof(float)), *alone = outputs + 3 * outs;
+    float *arena = get((floats + 1) * sizeof(float));
+    struct nn_handle **handles = NULL;
+    struct nn_threads *team = NULL;
+
+    for (size_t i = 0; i < ins; i++) {
+        inputs[i] = inputs[2 * ins + i] = input[ins - 1 - i];
+        inputs[ins + i] = input[i];
+    }
+    for (size_t i = 0; i < floats; i++)
+        arena[i] = NAN;
+    if (threads > 1)
+        ck_assert_int_eq(nn_threads_open(threads, &team, NULL), API_OK);
+    ck_assert_int_eq(nn_plan_bind(plan, &handles, NULL), API_OK);
+    nn_plan_run_batch(plan, team, 3, arena, handles, inputs, outputs);
+    nn_plan_unbind(plan, &handles);
+    nn_threads_close(&team);
+    run_plan(plan, 1, inputs, alone);
+    ck_assert_mem_eq(outputs, alone, outs * sizeof(float));
+    ck_assert_mem_eq(outputs + outs, output, outs * sizeof(float));
+    ck_assert_mem_eq(outputs + 2 * outs, alone, outs * sizeof(float));
+    free(arena);
+    free(outputs);
+    free(inputs);
+}
+
+/* Plans and runs a graph; three threads must say the same to the bit, and so
+ * must a batch. */
 static void run(const struct nn_graph *graph, struct nn_weights *weights,
                 const float *input, float *output)
 {
@@ -57,6 +92,8 @@ static void run(const struct nn_graph *graph, struct nn_weights *weights,
     run_plan(plan, 1, input, output);
     run_plan(plan, 3, input, shared);
     ck_assert_mem_eq(shared, output, bytes);
+    run_in_batch(plan, 1, input, output);
+    run_in_batch(plan, 3, input, output);
     free(shared);
     nn_plan_close(&plan);
 }
