@@ -78,7 +78,7 @@ enum api_status api_frame_write(const struct api_frame *frame, uint8_t *out,
     return API_OK;
 }
 
-enum api_status api_frame_read(const uint8_t *bytes, size_t count,
+enum api_status api_frame_peek(const uint8_t *bytes, size_t count,
                                struct api_frame *frame, struct api_error *error)
 {
     const enum api_status bad = API_UNPROCESSABLE;
@@ -117,8 +117,20 @@ enum api_status api_frame_read(const uint8_t *bytes, size_t count,
         return api_fail(
             error, bad, "frame announces %u payload bytes but has %zu",
             (unsigned)read.payload_bytes, count - API_FRAME_HEADER_BYTES);
+    *frame = read;
+    return API_OK;
+}
+
+enum api_status api_frame_read(const uint8_t *bytes, size_t count,
+                               struct api_frame *frame, struct api_error *error)
+{
+    struct api_frame read;
+    enum api_status status = api_frame_peek(bytes, count, &read, error);
+    if (status != API_OK)
+        return status;
     if (get(bytes + CHECKSUM_OFFSET, 4) != checksum(bytes, read.payload_bytes))
-        return api_fail(error, bad, "frame checksum does not match");
+        return api_fail(error, API_UNPROCESSABLE,
+                        "frame checksum does not match");
     *frame = read;
     return API_OK;
 }

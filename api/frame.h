@@ -37,6 +37,11 @@ enum api_status api_frame_read(const uint8_t *bytes, size_t count,
                                struct api_frame *frame,
                                struct api_error *error);
 
+/* The same without the checksum, for a guess at little cost. */
+enum api_status api_frame_peek(const uint8_t *bytes, size_t count,
+                               struct api_frame *frame,
+                               struct api_error *error);
+
 /* CRC-32C (Castagnoli; RFC 3720 appendix B.4) of `count` bytes, continuing
  * from `crc` (0 to begin). */
 uint32_t api_crc32c(uint32_t crc, const void *bytes, size_t count);

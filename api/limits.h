@@ -39,6 +39,7 @@
 #define API_LIMIT_KNOWN_CLASSES 8u            /* of one graph's known answer */
 #define API_LIMIT_ARENA_BYTES (1u << 30)      /* working memory of one run */
 #define API_LIMIT_THREADS 64u                 /* of one run */
+#define API_LIMIT_BATCH 16u                   /* frames of one run */
 #define API_LIMIT_PACKED_BYTES (1u << 30)     /* a model's weights in memory */
 #define API_LIMIT_GRAPH_OPERATIONS (1ull << 36) /* of one run of a graph */
 

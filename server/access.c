@@ -36,6 +36,7 @@ static void count(const struct srv_request *request, int64_t total_us)
         .queue_us = infer->queue_us,
         .decode_us = infer->decode_us,
         .infer_us = infer->infer_us,
+        .batch = infer->batch > 0 ? (int64_t)infer->batch : -1,
         .body_bytes = request->body_bytes,
     };
     srv_metrics_observe(request->app->metrics, &observation);

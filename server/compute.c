@@ -7,10 +7,33 @@
 #include "server/model.h"
 #include "server/monotonic.h"
 
+/* Unless the batch has one. */
 static struct srv_workspace *borrow(struct srv_request *request)
 {
-    request->infer.workspace = srv_model_borrow(request->model);
-    return request->infer.workspace;
+    struct srv_infer *infer = &request->infer;
+    if (!infer->workspace) {
+        infer->workspace = srv_model_borrow(request->model);
+        infer->borrowed = true;
+    }
+    return infer->workspace;
+}
+
+/* Latents of one tail are of one size. */
+static float *latent_of(const struct srv_request *request, uint16_t point)
+{
+    return request->infer.workspace->latent +
+           request->infer.place * nn_latent_values(request->model->nn, point);
+}
+
+static float *answer_of(const struct srv_request *request)
+{
+    return request->infer.workspace->probabilities +
+           (size_t)request->infer.place * request->model->info.class_count;
+}
+
+const float *srv_compute_answer(const struct srv_request *request)
+{
+    return answer_of(request);
 }
 
 enum api_status srv_compute_quality(struct srv_request *request,
@@ -45,8 +68,9 @@ static void choose(struct srv_request *request, int asked)
 
 void srv_compute_end(struct srv_request *request)
 {
-    if (request->infer.workspace)
+    if (request->infer.borrowed)
         srv_model_give_back(request->model, request->infer.workspace);
+    request->infer.borrowed = false;
     request->infer.workspace = NULL;
 }
 
@@ -160,28 +184,101 @@ enum api_status srv_compute_latent(struct srv_request *request,
         return status;
     struct srv_workspace *workspace = borrow(request);
     status = nn_latent_decode(workspace->context, frame->point, frame->payload,
-                              frame->payload_bytes, workspace->latent, error);
+                              frame->payload_bytes,
+                              latent_of(request, frame->point), error);
     request->infer.decode_us = srv_now_us() - begun_us;
     return status;
+}
+
+/* Runs the tail that requests whose latents lie side by side have in common;
+ * that there is one is known by now. Each is charged its share. */
+static void run_tail(struct srv_request *const *requests, unsigned count)
+{
+    const struct srv_request *first = requests[0];
+    const uint16_t point = (uint16_t)first->infer.point;
+    int64_t begun_us = srv_now_us();
+    (void)nn_run_tails(first->infer.workspace->context, point, count,
+                       latent_of(first, point), answer_of(first));
+    int64_t took_us = srv_now_us() - begun_us;
+    for (unsigned i = 0; i < count; i++)
+        requests[i]->infer.infer_us = took_us / count;
+    requests[0]->infer.batch = count;
 }
 
 enum api_status srv_compute_frame(struct srv_request *request,
                                   const uint8_t *bytes, size_t count,
                                   struct api_error *error)
 {
-    struct srv_infer *infer = &request->infer;
     struct api_frame frame;
     enum api_status status =
         srv_compute_latent(request, bytes, count, &frame, error);
     if (status != API_OK)
         return status;
     choose(request, frame.point);
-    int64_t begun_us = srv_now_us();
-    status = nn_run_tail(infer->workspace->context, (uint16_t)infer->point,
-                         infer->workspace->latent,
-                         infer->workspace->probabilities);
-    infer->infer_us = srv_now_us() - begun_us;
-    if (status != API_OK)
-        return api_fail(error, status, "the tail did not run");
+    run_tail(&request, 1);
     return API_OK;
+}
+
+/* What was spent on the others of its batch is waiting for a request. */
+static void count_waiting(struct srv_request *const *requests, unsigned count)
+{
+    int64_t now_us = srv_now_us();
+    for (unsigned i = 0; i < count; i++) {
+        struct srv_infer *infer = &requests[i]->infer;
+        infer->queue_us =
+            now_us - infer->job.queued_us - infer->decode_us - infer->infer_us;
+    }
+}
+
+/* How many of the requests, from the first on, run the tail that it does. */
+static unsigned alike(struct srv_request *const *requests, unsigned count)
+{
+    unsigned same = 1;
+    while (same < count &&
+           nn_model_same_tail(requests[0]->model->nn,
+                              (uint16_t)requests[0]->infer.point,
+                              (uint16_t)requests[same]->infer.point))
+        same++;
+    return same;
+}
+
+void srv_compute_frames(struct srv_request *const *requests, unsigned count,
+                        struct api_error *errors)
+{
+    struct srv_request *decoded[API_LIMIT_BATCH];
+    struct srv_workspace *workspace = NULL;
+    unsigned ready = 0;
+    for (unsigned i = 0; i < count; i++) {
+        struct srv_request *request = requests[i];
+        struct api_frame frame;
+        request->infer.workspace = workspace;
+        request->infer.place = ready;
+        errors[i] = (struct api_error){API_OK, ""};
+        errors[i].status = srv_compute_latent(
+            request, request->body, request->body_bytes, &frame, &errors[i]);
+        workspace = request->infer.workspace;
+        if (errors[i].status == API_OK) {
+            choose(request, frame.point);
+            decoded[ready++] = request;
+        }
+    }
+    for (unsigned i = 0, same; i < ready; i += same) {
+        same = alike(decoded + i, ready - i);
+        run_tail(decoded + i, same);
+        count_waiting(decoded + i, same);
+    }
+}
+
+const void *srv_compute_alike(const struct srv_request *request)
+{
+    const struct srv_model *model = request->model;
+    struct api_frame frame;
+    uint16_t first = 0;
+    if (api_frame_peek(request->body, request->body_bytes, &frame, NULL) !=
+            API_OK ||
+        match(model, &frame, NULL) != API_OK)
+        return NULL;
+    while (!nn_model_same_tail(model->nn, first, frame.point))
+        first++;
+    return &model->series[first];
 }

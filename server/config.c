@@ -52,6 +52,8 @@ static const struct option options[] = {
     {"threads-per-request",
      NUMBER_MEMBER(threads_per_request, 1, API_LIMIT_THREADS), "1", "N",
      "threads that share the computing of one"},
+    {"batch", NUMBER_MEMBER(batch, 1, API_LIMIT_BATCH), "4", "N",
+     "frames that a worker computes together if so many wait"},
     {"queue", NUMBER_MEMBER(queue, 1, 65536), "64", "N",
      "requests that may wait for a worker"},
     {"client-queue", NUMBER_MEMBER(client_queue, 0, 65536), "0", "N",

@@ -22,6 +22,7 @@ struct srv_config {
     char port_file[1024]; /* gets the port's number; "" for none */
     unsigned workers;
     unsigned threads_per_request;
+    unsigned batch;
     unsigned queue;
     unsigned client_queue; /* of one client; 0: as many as `queue` */
     unsigned light_queue;

@@ -117,8 +117,8 @@ static void reply_answer(struct srv_request *request)
     struct nn_class top[API_LIMIT_TOP];
     struct api_answer answer = {.top_count = 0};
     answer.top_count =
-        nn_top(request->infer.workspace->probabilities, model->info.class_count,
-               top, request->infer.top_count);
+        nn_top(srv_compute_answer(request), model->info.class_count, top,
+               request->infer.top_count);
     for (uint32_t i = 0; i < answer.top_count; i++) {
         answer.top[i].index = top[i].index;
         answer.top[i].probability = (double)top[i].probability;
@@ -173,41 +173,72 @@ bool srv_infer_expired(struct srv_request *request, int64_t deadline_us)
     return true;
 }
 
-static void run(struct srv_job *job, enum api_status verdict)
+static struct srv_request *request_of(struct srv_job *job)
 {
-    struct srv_request *request =
-        (struct srv_request *)(void *)((char *)job -
-                                       offsetof(struct srv_request, infer.job));
+    return (
+        struct srv_request *)(void *)((char *)job -
+                                      offsetof(struct srv_request, infer.job));
+}
+
+/* Is the request still to be computed? Replies and counts otherwise. */
+static bool admit(struct srv_request *request, enum api_status verdict)
+{
+    const struct srv_job *job = &request->infer.job;
     request->infer.queue_us = srv_now_us() - job->queued_us;
     if (verdict == API_OVERLOADED || verdict == API_QUOTA) {
         refuse(request, verdict);
-    } else if (srv_client_is_gone(request->socket)) {
+        return false;
+    }
+    if (srv_client_is_gone(request->socket)) {
         srv_metrics_reject(request->app->metrics, SRV_REJECT_ABANDONED);
         srv_reply_problem(request, API_ABANDONED, "the client went away");
-    } else if (verdict == API_DEADLINE) {
-        refuse_late(request);
-    } else {
-        request->infer.answer(request);
+        return false;
     }
+    if (verdict == API_DEADLINE) {
+        refuse_late(request);
+        return false;
+    }
+    return true;
+}
+
+static void end(struct srv_request *request)
+{
     srv_compute_end(request);
     add_server_timing(request);
+    srv_request_resume(request);
+}
+
+static void run(struct srv_job *job, enum api_status verdict)
+{
+    struct srv_request *request = request_of(job);
+    if (admit(request, verdict))
+        request->infer.answer(request);
+    end(request);
+}
+
+/* Queues the request for `work`; replies if the queue refuses. */
+static void submit(struct srv_request *request,
+                   void (*work)(struct srv_job *job, enum api_status verdict),
+                   const void *alike)
+{
+    struct srv_app *app = request->app;
+    struct srv_job *job = &request->infer.job;
+    job->run = work;
+    job->kind = (unsigned)srv_route_pattern_index(request->route);
+    job->alike = alike;
+    job->deadline_us += request->received_us;
+    enum api_status status = srv_queue_submit(app->queue, job);
+    if (status == API_OK)
+        return;
+    refuse(request, status);
     srv_request_resume(request);
 }
 
 void srv_infer_submit(struct srv_request *request,
                       void (*answer)(struct srv_request *request))
 {
-    struct srv_app *app = request->app;
-    struct srv_job *job = &request->infer.job;
-    job->run = run;
-    job->kind = (unsigned)srv_route_pattern_index(request->route);
-    job->deadline_us += request->received_us;
     request->infer.answer = answer;
-    enum api_status status = srv_queue_submit(app->queue, job);
-    if (status == API_OK)
-        return;
-    refuse(request, status);
-    srv_request_resume(request);
+    submit(request, run, NULL);
 }
 
 static void reply(struct srv_request *request, enum api_status status,
@@ -227,12 +258,26 @@ static void classify(struct srv_request *request)
     reply(request, status, &error);
 }
 
-static void tail(struct srv_request *request)
+/* Each gets its own answer or problem, all before memory that they share may be
+ * another's. */
+static void run_tails(struct srv_job *job, enum api_status verdict)
 {
-    struct api_error error = {API_OK, ""};
-    enum api_status status =
-        srv_compute_frame(request, request->body, request->body_bytes, &error);
-    reply(request, status, &error);
+    struct srv_request *requests[API_LIMIT_BATCH];
+    struct api_error errors[API_LIMIT_BATCH];
+    unsigned count = 0;
+    while (job) {
+        struct srv_request *request = request_of(job);
+        job = job->next;
+        if (admit(request, verdict))
+            requests[count++] = request;
+        else
+            end(request);
+    }
+    srv_compute_frames(requests, count, errors);
+    for (unsigned i = 0; i < count; i++)
+        reply(requests[i], errors[i].status, &errors[i]);
+    while (count > 0)
+        end(requests[--count]);
 }
 
 void srv_classify(struct srv_request *request)
@@ -242,5 +287,5 @@ void srv_classify(struct srv_request *request)
 
 void srv_tail(struct srv_request *request)
 {
-    srv_infer_submit(request, tail);
+    submit(request, run_tails, srv_compute_alike(request));
 }

@@ -49,8 +49,10 @@ enum api_status srv_loader_open(struct srv_registry *registry,
     struct srv_loader *made = calloc(1, sizeof *made);
     if (!made)
         return api_fail(error, API_NO_MEMORY, "no memory for the loader");
-    enum api_status status =
-        srv_queue_open(CAPACITY, 0, 1, &made->queue, error);
+    enum api_status status = srv_queue_open(
+        &(struct srv_queue_options){
+            .workers = 1, .capacity = CAPACITY, .batch = 1},
+        &made->queue, error);
     if (status != API_OK) {
         free(made);
         return status;

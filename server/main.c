@@ -120,8 +120,12 @@ static enum api_status serve_models(struct srv_app *app,
     if (status == API_OK)
         status = srv_privileges_drop(config->user, error);
     if (status == API_OK)
-        status = srv_queue_open(config->queue, config->client_queue,
-                                config->workers, &app->queue, error);
+        status = srv_queue_open(
+            &(struct srv_queue_options){.workers = config->workers,
+                                        .capacity = config->queue,
+                                        .client_capacity = config->client_queue,
+                                        .batch = config->batch},
+            &app->queue, error);
     if (status == API_OK)
         status = srv_loader_open(app->registry, &app->loader, error);
     if (status == API_OK)
@@ -160,6 +164,7 @@ static enum api_status open_models(const struct srv_config *config,
         .default_model = config->default_model,
         .each = {.workspaces = config->workers,
                  .threads_per_request = config->threads_per_request,
+                 .batch = config->batch,
                  .metrics = app->metrics},
     };
     return srv_registry_open(&options, &app->registry, error);

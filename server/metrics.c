@@ -10,6 +10,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "api/limits.h"
 #include "server/histogram.h"
 #include "server/process.h"
 
@@ -38,10 +39,13 @@ static const uint64_t byte_bounds[] = {256,    512,     1024,    2048,
                                        4096,   8192,    16384,   65536,
                                        262144, 1048576, 4194304, 16777216};
 
-enum { REQUEST, QUEUE, DECODE, INFERENCE, BODY, KIND_COUNT };
+static const uint64_t batch_bounds[] = {1, 2, 3, 4, 6, 8, 12, API_LIMIT_BATCH};
+
+enum { REQUEST, QUEUE, DECODE, INFERENCE, BODY, BATCH, KIND_COUNT };
 
 #define SECONDS                                                                \
     second_bounds, sizeof second_bounds / sizeof *second_bounds, 1e-6
+#define FRAMES batch_bounds, sizeof batch_bounds / sizeof *batch_bounds, 1
 #define BYTES byte_bounds, sizeof byte_bounds / sizeof *byte_bounds, 1
 
 static const struct srv_histogram_kind kinds[KIND_COUNT] = {
@@ -54,6 +58,8 @@ static const struct srv_histogram_kind kinds[KIND_COUNT] = {
     [INFERENCE] = {"cleave_inference_duration_seconds",
                    "Time to run the network or its tail.", SECONDS},
     [BODY] = {"cleave_request_body_bytes", "Size of request bodies.", BYTES},
+    [BATCH] = {"cleave_batch_frames", "Frames that one run of a tail answered.",
+               FRAMES},
 };
 
 /* Longest text of a series' labels: each character may need an escape. */
@@ -201,6 +207,7 @@ void srv_metrics_observe(struct srv_metrics *metrics,
         [DECODE] = observation->decode_us,
         [INFERENCE] = observation->infer_us,
         [BODY] = (int64_t)observation->body_bytes,
+        [BATCH] = observation->batch,
     };
     for (int i = 0; i < KIND_COUNT; i++)
         srv_histogram_observe(&kinds[i], &histograms[i], values[i]);

@@ -35,6 +35,7 @@ struct srv_observation {
     /* Of a request for inference, which alone enter histograms; else NULL. */
     struct srv_series *series;
     int64_t total_us, queue_us, decode_us, infer_us;
+    int64_t batch; /* frames that one run answered; of one of them, else -1 */
     size_t body_bytes;
 };
 

@@ -126,7 +126,7 @@ static enum api_status open_workspaces(
         return api_fail(error, API_NO_MEMORY, "no memory for workspaces");
     while (status == API_OK && count < options->workspaces) {
         status = srv_workspace_open(model, options->threads_per_request,
-                                    &opened[count], error);
+                                    options->batch, &opened[count], error);
         if (status == API_OK)
             count++;
     }

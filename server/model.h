@@ -40,6 +40,7 @@ struct srv_model {
 struct srv_model_options {
     unsigned workspaces; /* at least 1: one for each thread that will borrow */
     unsigned threads_per_request; /* that share the computing of one */
+    unsigned batch;               /* frames that are computed together */
     struct srv_metrics *metrics;
 };
 

@@ -95,7 +95,7 @@ static void reply(struct srv_request *request,
                   const struct api_infer_request *asked)
 {
     const struct srv_model *model = request->model;
-    const float *probabilities = request->infer.workspace->probabilities;
+    const float *probabilities = srv_compute_answer(request);
     struct nn_class best[API_LIMIT_TOP];
     struct api_class top[API_LIMIT_TOP];
     struct api_infer_answer answer = {

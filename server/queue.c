@@ -35,7 +35,8 @@ struct srv_queue {
     struct lane *turns, **turns_end; /* whose turn is next */
     struct lane *buckets[BUCKET_COUNT];
     struct lane *spare, *lanes; /* as many as jobs can wait */
-    unsigned capacity, client_capacity, depth, running;
+    struct srv_queue_options options;
+    unsigned depth, running;
     bool closing, abandoned;
     struct history histories[SRV_JOB_KINDS];
     unsigned thread_count;
@@ -92,6 +93,7 @@ static struct srv_job *pop(struct srv_queue *queue, struct lane *lane)
 {
     struct srv_job *job = lane->first;
     lane->first = job->next;
+    job->next = NULL;
     lane->depth--;
     queue->depth--;
     return job;
@@ -112,6 +114,24 @@ static struct srv_job *take(struct srv_queue *queue)
     else
         close_lane(queue, lane);
     return job;
+}
+
+/* The next job and, behind it by `next`, those that run with it: they come next
+ * in turn, so that nobody's turn is passed over. NULL if none waits. */
+static struct srv_job *take_batch(struct srv_queue *queue, unsigned *count)
+{
+    struct srv_job *first = take(queue), *last = first;
+    unsigned most = 1 + queue->depth / queue->options.workers;
+    if (most > queue->options.batch)
+        most = queue->options.batch;
+    *count = first != NULL;
+    while (first && first->alike && *count < most && queue->turns &&
+           queue->turns->first->alike == first->alike) {
+        last->next = take(queue);
+        last = last->next;
+        ++*count;
+    }
+    return first;
 }
 
 /* Of a queue that is not empty. */
@@ -135,12 +155,12 @@ static enum api_status judge(struct srv_queue *queue, uint64_t client,
     *gives_way = NULL;
     if (queue->abandoned)
         return API_OVERLOADED;
-    if (queue->depth == queue->capacity) {
+    if (queue->depth == queue->options.capacity) {
         *gives_way = longest(queue);
         if (depth + 1 >= (*gives_way)->depth)
             return API_OVERLOADED;
     }
-    return depth < queue->client_capacity ? API_OK : API_QUOTA;
+    return depth < queue->options.client_capacity ? API_OK : API_QUOTA;
 }
 
 static void put(struct srv_queue *queue, struct lane *lane, struct srv_job *job)
@@ -168,14 +188,31 @@ static void learn(struct history *history, int64_t took_us)
  * under overload every answer would come just after its deadline. If there is
  * none behind it, there is nothing to lose by trying, and a forecast that
  * refused everything could not be put right. */
-static enum api_status verdict_on(const struct srv_queue *queue,
-                                  const struct srv_job *job, int64_t now_us)
+static bool is_too_late(const struct srv_queue *queue,
+                        const struct srv_job *job, int64_t now_us)
 {
     const struct history *history = &queue->histories[job->kind];
     int64_t done_us = now_us;
     if (queue->depth > 0)
         done_us += history->mean_us + 4 * history->deviation_us;
-    return done_us > job->deadline_us ? API_DEADLINE : API_OK;
+    return done_us > job->deadline_us;
+}
+
+/* Parts a batch into what is to be run and what would be too late. */
+static struct srv_job *part(const struct srv_queue *queue, struct srv_job *jobs,
+                            int64_t now_us, struct srv_job **late)
+{
+    struct srv_job *in_time = NULL, **end = &in_time;
+    for (struct srv_job *next; jobs; jobs = next) {
+        struct srv_job ***to = &end;
+        next = jobs->next;
+        jobs->next = NULL;
+        if (is_too_late(queue, jobs, now_us))
+            to = &late;
+        **to = jobs;
+        *to = &jobs->next;
+    }
+    return in_time;
 }
 
 static void *work(void *argument)
@@ -185,28 +222,36 @@ static void *work(void *argument)
     for (;;) {
         while (!queue->turns && !queue->closing)
             pthread_cond_wait(&queue->work, &queue->lock);
-        struct srv_job *job = take(queue);
-        if (!job)
+        unsigned count;
+        struct srv_job *jobs = take_batch(queue, &count);
+        if (!jobs)
             break;
-        queue->running++;
+        queue->running += count;
         int64_t begun_us = srv_now_us();
-        enum api_status verdict = verdict_on(queue, job, begun_us);
-        struct history *history = &queue->histories[job->kind];
+        struct history *history = &queue->histories[jobs->kind];
+        struct srv_job *late = NULL;
+        struct srv_job *in_time = part(queue, jobs, begun_us, &late);
         pthread_mutex_unlock(&queue->lock);
-        job->run(job, verdict); /* after which the job may be gone */
+        for (struct srv_job *next; late; late = next) {
+            next = late->next;
+            late->run(late, API_DEADLINE); /* after which it may be gone */
+        }
+        if (in_time)
+            in_time->run(in_time, API_OK);
         pthread_mutex_lock(&queue->lock);
-        if (verdict == API_OK)
+        if (in_time)
             learn(history, srv_now_us() - begun_us);
-        queue->running--;
+        queue->running -= count;
     }
     pthread_mutex_unlock(&queue->lock);
     return NULL;
 }
 
-enum api_status srv_queue_open(unsigned capacity, unsigned client_capacity,
-                               unsigned workers, struct srv_queue **queue,
+enum api_status srv_queue_open(const struct srv_queue_options *options,
+                               struct srv_queue **queue,
                                struct api_error *error)
 {
+    const unsigned workers = options->workers, capacity = options->capacity;
     struct srv_queue *made =
         calloc(1, sizeof *made + workers * sizeof made->threads[0]);
     struct lane *lanes = calloc(capacity, sizeof *lanes);
@@ -215,8 +260,9 @@ enum api_status srv_queue_open(unsigned capacity, unsigned client_capacity,
         free(lanes);
         return api_fail(error, API_NO_MEMORY, "no memory for the queue");
     }
-    made->capacity = capacity;
-    made->client_capacity = client_capacity ? client_capacity : capacity;
+    made->options = *options;
+    if (options->client_capacity == 0)
+        made->options.client_capacity = capacity;
     made->turns_end = &made->turns;
     made->lanes = lanes;
     for (unsigned i = 0; i < capacity; i++) {

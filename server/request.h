@@ -44,7 +44,10 @@ struct srv_infer {
     bool may_lighten;  /* quality=auto */
     int asked;         /* index of the point that was asked for, or -1 */
     int point;         /* index of the operating point, or -1 */
-    struct srv_workspace *workspace; /* borrowed from the model, or NULL */
+    struct srv_workspace *workspace; /* lent by the model, or NULL */
+    bool borrowed;  /* this request did it; else the first of its batch */
+    unsigned place; /* of its latent and answer in the workspace */
+    unsigned batch; /* frames that its run answered; 0 but for one of them */
     int64_t queue_us, decode_us, infer_us, encode_us; /* -1: did not happen */
 };
 

@@ -7,7 +7,7 @@
 #include "server/model.h"
 
 enum api_status srv_workspace_open(const struct srv_model *model,
-                                   unsigned threads,
+                                   unsigned threads, unsigned batch,
                                    struct srv_workspace **workspace,
                                    struct api_error *error)
 {
@@ -18,9 +18,9 @@ enum api_status srv_workspace_open(const struct srv_model *model,
     size_t pixel_bytes =
         (size_t)model->info.input_width * model->info.input_height * 3;
     made->pixels = malloc(pixel_bytes);
-    made->latent =
-        calloc(model->latent_most ? model->latent_most : 1, sizeof(float));
-    made->probabilities = calloc(model->info.class_count, sizeof(float));
+    made->latent = calloc(batch * model->latent_most + 1, sizeof(float));
+    made->probabilities =
+        calloc((size_t)batch * model->info.class_count, sizeof(float));
     enum api_status status = API_OK;
     if (!made->pixels || !made->latent || !made->probabilities)
         status = api_fail(error, API_NO_MEMORY, "no memory for a workspace");

@@ -13,7 +13,8 @@
 static const struct nn_kernels *level;
 
 /* The graph over an arena full of ones, by one thread and by three, one picture
- * and two, against the last value's reference; returns how many of its steps add a residual. */
+ * and two, against the last value's reference; returns how many of its steps
+ * add a residual. */
 static uint32_t net_check(struct net *net)
 {
     const struct int8_value *last = &net->values[net->graph.node_count];

@@ -440,8 +440,8 @@ START_TEST(tails_of_a_batch_change_no_bit)
     float *latents, *alone, *together;
 
     rig_open(&rig, paths[_i % 2]);
-    ck_assert_int_eq(
-        nn_context_use_threads(rig.context, _i == 2 ? 3 : 1, NULL), API_OK);
+    ck_assert_int_eq(nn_context_use_threads(rig.context, _i == 2 ? 3 : 1, NULL),
+                     API_OK);
     classes = nn_model_class_count(rig.model);
     alone = rig_memory(MOST * classes * sizeof(float));
     together = rig_memory(MOST * classes * sizeof(float));

@@ -44,6 +44,7 @@ START_TEST(defaults_are_the_documented_ones)
     ck_assert_str_eq(config.host, "127.0.0.1");
     ck_assert_str_eq(config.port, "8080");
     ck_assert_uint_eq(config.queue, 64);
+    ck_assert_uint_eq(config.batch, 4);
     ck_assert_uint_eq(config.http_threads, 2);
     ck_assert_uint_ge(config.workers, 1);
     ck_assert_uint_eq(config.threads_per_request, 1);

@@ -17,6 +17,7 @@ static struct srv_observation inference = {
     .queue_us = 500,
     .decode_us = 501,
     .infer_us = 20000000,
+    .batch = 3,
     .body_bytes = 1024,
 };
 
@@ -58,6 +59,7 @@ START_TEST(observations_are_counted)
 {
     struct srv_metrics *metrics = open_metrics();
     srv_metrics_observe(metrics, &inference);
+    inference.batch = -1; /* the other one counts it */
     srv_metrics_observe(metrics, &inference);
     struct srv_observation refused = {
         .route = 1,
@@ -66,7 +68,8 @@ START_TEST(observations_are_counted)
         .total_us = 10,
         .queue_us = -1,
         .decode_us = -1,
-        .infer_us = -1};
+        .infer_us = -1,
+        .batch = -1};
     srv_metrics_observe(metrics, &refused);
     struct srv_observation unknown = {.route = 2, .http_code = 404};
     srv_metrics_observe(metrics, &unknown);
@@ -107,6 +110,10 @@ START_TEST(observations_are_counted)
                 "cleave_request_body_bytes_bucket{" POINT ",le=\"512\"} 0");
     assert_line(text,
                 "cleave_request_body_bytes_bucket{" POINT ",le=\"1024\"} 2");
+    assert_line(text, "cleave_batch_frames_bucket{" POINT ",le=\"2\"} 0");
+    assert_line(text, "cleave_batch_frames_bucket{" POINT ",le=\"3\"} 1");
+    assert_line(text, "cleave_batch_frames_sum{" POINT "} 3");
+    ck_assert_ptr_null(strstr(text, "batch_frames_count{" NO_POINT));
     assert_line(text, "cleave_queue_depth 3");
     assert_line(text, "cleave_inflight_requests 2");
     assert_line(text, "cleave_models 4");

@@ -56,7 +56,8 @@ struct task {
     int64_t ran_us;     /* when */
     struct task *hurry; /* gets a deadline HASTE_US after this one's end */
     atomic_uint runs;
-    unsigned turn; /* in which it ran, from 1 */
+    unsigned turn;     /* in which it ran, from 1 */
+    unsigned together; /* with how many, itself among them */
     enum api_status verdict;
 };
 
@@ -67,19 +68,27 @@ static atomic_uint turns;
 
 static void run(struct srv_job *job, enum api_status verdict)
 {
-    struct task *task =
-        (struct task *)(void *)((char *)job - offsetof(struct task, job));
-    if (task->waits_at_gate)
-        gate_pass();
-    task->verdict = verdict;
-    task->ran_us = srv_now_us();
-    if (verdict == API_OK && task->takes_us > 0)
-        nanosleep(&(struct timespec){.tv_nsec = (long)task->takes_us * 1000},
-                  NULL);
-    if (task->hurry)
-        task->hurry->job.deadline_us = srv_now_us() + HASTE_US;
-    task->turn = atomic_fetch_add(&turns, 1) + 1;
-    atomic_fetch_add(&task->runs, 1);
+    unsigned together = 0;
+    for (const struct srv_job *at = job; at; at = at->next)
+        together++;
+    while (job) {
+        struct task *task =
+            (struct task *)(void *)((char *)job - offsetof(struct task, job));
+        job = job->next;
+        if (task->waits_at_gate)
+            gate_pass();
+        task->verdict = verdict;
+        task->together = together;
+        task->ran_us = srv_now_us();
+        if (verdict == API_OK && task->takes_us > 0)
+            nanosleep(
+                &(struct timespec){.tv_nsec = (long)task->takes_us * 1000},
+                NULL);
+        if (task->hurry)
+            task->hurry->job.deadline_us = srv_now_us() + HASTE_US;
+        task->turn = atomic_fetch_add(&turns, 1) + 1;
+        atomic_fetch_add(&task->runs, 1);
+    }
 }
 
 static void prepare(struct task *task, bool waits_at_gate)
@@ -89,13 +98,18 @@ static void prepare(struct task *task, bool waits_at_gate)
     task->job.deadline_us = srv_now_us() + INT64_C(3600000000);
 }
 
-static unsigned client_capacity;
+static unsigned client_capacity, batch = 1;
 
 static struct srv_queue *open_queue(unsigned capacity, unsigned workers)
 {
     struct srv_queue *queue = NULL;
     ck_assert_int_eq(
-        srv_queue_open(capacity, client_capacity, workers, &queue, NULL),
+        srv_queue_open(
+            &(struct srv_queue_options){.workers = workers,
+                                        .capacity = capacity,
+                                        .client_capacity = client_capacity,
+                                        .batch = batch},
+            &queue, NULL),
         API_OK);
     return queue;
 }
@@ -309,11 +323,13 @@ START_TEST(abandoning_hands_back_what_waits)
     gate_wait_inside(1);
     for (int i = 0; i < 3; i++) {
         prepare(&waiting[i], false);
+        waiting[i].job.alike = &batch;
         ck_assert_int_eq(srv_queue_submit(queue, &waiting[i].job), API_OK);
     }
     srv_queue_abandon(queue);
     for (int i = 0; i < 3; i++) {
         ck_assert_uint_eq(atomic_load(&waiting[i].runs), 1);
+        ck_assert_uint_eq(waiting[i].together, 1);
         ck_assert_int_eq(waiting[i].verdict, API_OVERLOADED);
     }
     ck_assert_uint_eq(srv_queue_depth(queue), 0);
@@ -322,6 +338,73 @@ START_TEST(abandoning_hands_back_what_waits)
     gate_open();
     srv_queue_close(&queue);
     ck_assert_int_eq(blocker.verdict, API_OK);
+}
+END_TEST
+
+/* Has jobs wait behind blockers, one for each worker, and then lets all run.
+ * Kinds are letters, or - for none; clients too. */
+static void run_behind_blockers(struct task *tasks, const char *kinds,
+                                const char *clients, unsigned workers)
+{
+    static struct task blockers[2];
+    struct srv_queue *queue = open_queue(16, workers);
+    for (unsigned i = 0; i < workers; i++) {
+        prepare(&blockers[i], true);
+        ck_assert_int_eq(srv_queue_submit(queue, &blockers[i].job), API_OK);
+    }
+    gate_wait_inside(workers);
+    for (unsigned i = 0; kinds[i]; i++) {
+        tasks[i].job.alike = kinds[i] == '-' ? NULL : strchr(kinds, kinds[i]);
+        tasks[i].job.client = (uint64_t)clients[i];
+        ck_assert_int_eq(srv_queue_submit(queue, &tasks[i].job), API_OK);
+    }
+    gate_open();
+    srv_queue_close(&queue);
+}
+
+START_TEST(alike_jobs_run_together_in_turn)
+{
+    static const struct {
+        const char *kinds, *clients, *together, *turns;
+        unsigned workers;
+    } cases[] = {
+        /* At most three, and only neighbours. */
+        {"aaaabba--a", "xxxxxxxxxx", "3331221111", "1234567890", 1},
+        /* y's turn comes before x's second. */
+        {"aaab", "xxxy", "1221", "1342", 1},
+        {"aaaa", "xxxy", "3313", "1342", 1},
+        /* The first worker leaves half of what waits. */
+        {"aaaa", "xxxx", "2211", NULL, 2},
+    };
+    static struct task tasks[10];
+    batch = 3;
+    for (const char *at = cases[_i].kinds; *at; at++)
+        prepare(&tasks[at - cases[_i].kinds], false);
+    run_behind_blockers(tasks, cases[_i].kinds, cases[_i].clients,
+                        cases[_i].workers);
+    for (unsigned i = 0; cases[_i].kinds[i]; i++) {
+        ck_assert_uint_eq(atomic_load(&tasks[i].runs), 1);
+        ck_assert_uint_eq(tasks[i].together,
+                          (unsigned)(cases[_i].together[i] - '0'));
+        if (cases[_i].turns)
+            ck_assert_uint_eq((tasks[i].turn - 1) % 10,
+                              (unsigned)(cases[_i].turns[i] - '0'));
+    }
+}
+END_TEST
+
+START_TEST(an_expired_job_leaves_its_batch)
+{
+    static struct task tasks[3];
+    batch = 4;
+    for (int i = 0; i < 3; i++)
+        prepare(&tasks[i], false);
+    tasks[1].job.deadline_us = srv_now_us() - 1;
+    run_behind_blockers(tasks, "aaa", "xxx", 1);
+    for (int i = 0; i < 3; i++) {
+        ck_assert_int_eq(tasks[i].verdict, i == 1 ? API_DEADLINE : API_OK);
+        ck_assert_uint_eq(tasks[i].together, i == 1 ? 1 : 2);
+    }
 }
 END_TEST
 
@@ -334,6 +417,7 @@ static void *submit_many(void *argument)
     size_t accepted = 0;
     for (int i = 0; i < 500; i++) {
         prepare(&row[i], false);
+        row[i].job.alike = row;
         if (srv_queue_submit(queue, &row[i].job) == API_OK)
             accepted++;
     }
@@ -342,6 +426,7 @@ static void *submit_many(void *argument)
 
 START_TEST(many_threads_lose_nothing)
 {
+    batch = 4;
     struct srv_queue *queue = open_queue(16, 3);
     pthread_t threads[4];
     size_t accepted = 0;
@@ -379,6 +464,8 @@ Suite *make_suite(void)
     tcase_add_test(cases, what_would_end_too_late_gives_way);
     tcase_add_test(cases, kinds_of_jobs_are_foretold_apart);
     tcase_add_test(cases, abandoning_hands_back_what_waits);
+    tcase_add_loop_test(cases, alike_jobs_run_together_in_turn, 0, 4);
+    tcase_add_test(cases, an_expired_job_leaves_its_batch);
     tcase_add_test(cases, many_threads_lose_nothing);
     tcase_add_test(cases, closing_nothing_is_fine);
     Suite *suite = suite_create("server queue");

@@ -36,6 +36,7 @@ static enum api_status open_registry(const char *default_model,
         .default_model = default_model,
         .each = {.workspaces = 2,
                  .threads_per_request = 1,
+                 .batch = 1,
                  .metrics = metrics},
     };
     return srv_registry_open(&options, &registry, error);
