@@ -151,11 +151,11 @@ enum api_status nn_latent_decode(struct nn_context *context, uint16_t point,
 enum api_status nn_run_tail(struct nn_context *context, uint16_t point,
                             const float *latent, float *probabilities);
 
-/* The same for `count` latents, one behind another, as the answers will be: each
- * is the same to the bit as alone. What they save is reading the weights anew
- * for each of them, as long as the context's memory, which is as large as its
- * hungriest graph needs, holds the values of several; it mostly does, for tails
- * have the small layers. */
+/* The same for `count` latents, one behind another, as the answers will be:
+ * each is the same to the bit as alone. What they save is reading the weights
+ * anew for each of them, as long as the context's memory, which is as large as
+ * its hungriest graph needs, holds the values of several; it mostly does, for
+ * tails have the small layers. */
 enum api_status nn_run_tails(struct nn_context *context, uint16_t point,
                              uint32_t count, const float *latents,
                              float *probabilities);
