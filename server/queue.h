@@ -27,7 +27,7 @@ struct srv_job {
     int64_t queued_us;    /* set by the queue, by srv_now_us */
     int64_t deadline_us;  /* by srv_now_us; not begun after it */
     uint64_t client;      /* whose turn it takes; see client_of.h */
-    unsigned kind;        /* below SRV_JOB_KINDS; those of one take equally long */
+    unsigned kind;        /* below SRV_JOB_KINDS; one takes equally long */
     const void *alike;    /* those of one value may run together; NULL: alone */
     /* Runs this job and, if the verdict is API_OK, those behind it by `next`.
      * The work is done only if the verdict is API_OK; else it is API_DEADLINE

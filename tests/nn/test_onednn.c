@@ -74,7 +74,8 @@ static uint32_t layers_of(const struct nn_kernels *kernels, uint32_t side,
     const struct nn_tensor weight = tensor_of(
         NN_F32, numbers, 4, outputs, kernel, kernel, inputs / groups);
     struct nn_node node = conv(&weight, 0);
-    const struct nn_graph graph = {"g", {side, side, inputs}, 1, &node};
+    const struct nn_graph graph = {
+        "g", {side, side, inputs}, 1, .nodes = &node};
     struct nn_weights *weights = NULL;
     struct nn_plan *plan = NULL;
     uint32_t count;
@@ -289,7 +290,8 @@ START_TEST(layers_are_shared)
         tensor_of(NN_F32, numbers, 4, WIDE, 3, 3, WIDE);
     struct nn_node nodes[3] = {conv(&weight, 0), conv(&weight, 1),
                                conv(&weight, 2)};
-    const struct nn_graph graph = {"g", {SIDE, SIDE, WIDE}, 3, nodes};
+    const struct nn_graph graph = {
+        "g", {SIDE, SIDE, WIDE}, 3, .nodes = nodes};
     struct nn_weights *weights = NULL;
     struct nn_plan *plans[2] = {NULL, NULL};
     size_t bytes;
@@ -349,7 +351,8 @@ START_TEST(contexts_share_a_plan)
         conv(&weight, 0),
         conv(&weight, 1),
         {.op = NN_OP_ADD, .act = NN_ACT_RELU, .in_count = 2, .in = {1, 2}}};
-    const struct nn_graph graph = {"g", {SIDE, SIDE, WIDE}, 3, nodes};
+    const struct nn_graph graph = {
+        "g", {SIDE, SIDE, WIDE}, 3, .nodes = nodes};
     struct nn_weights *weights = NULL;
     struct nn_plan *plan = NULL;
     struct worker workers[WORKERS];
