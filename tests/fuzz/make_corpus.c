@@ -268,6 +268,93 @@ static void make_requests(void)
     }
 }
 
+/* Whole requests. `given` goes between the first line and Host. */
+static void make_exchange(const char *name, const char *first,
+                          const char *given, const void *body, size_t size)
+{
+    static uint8_t bytes[65536];
+    int head =
+        snprintf((char *)bytes, sizeof bytes, "%s\n%sHost: x\n", first, given);
+    if (size > 0)
+        head += snprintf((char *)bytes + head, sizeof bytes - (size_t)head,
+                         "Content-Length: %zu\n", size);
+    bytes[head++] = '\n';
+    must_hold(size < sizeof bytes - (size_t)head, "a request fits");
+    memcpy(bytes + head, body, size);
+    save("http", name, -1, bytes, (size_t)head + size);
+}
+
+static void make_exchanges(const struct nn_bundle *bundle)
+{
+    static const char token[] = "Authorization: Bearer 0123456789abcdef\n";
+    static const char *const asked[][2] = {
+        {"live", "/healthz"},
+        {"ready", "/readyz"},
+        {"root", "/"},
+        {"models", "/v1/models"},
+        {"model", "/v1/models/tiny"},
+        {"labels", "/v1/models/tiny/labels"},
+        {"head", "/v1/models/tiny/head?local=1"},
+        {"probe", "/v1/probe?bytes=100"},
+        {"oip", "/v2"},
+        {"oip-model", "/v2/models/tiny/versions/0.1.0"},
+        {"oip-ready", "/v2/models/tiny/ready"},
+        {"page", "/console/app.js"},
+    };
+    for (size_t i = 0; i < sizeof asked / sizeof *asked; i++) {
+        char first[80];
+        snprintf(first, sizeof first, "GET %s", asked[i][1]);
+        make_exchange(asked[i][0], first, "", "", 0);
+    }
+    make_exchange("metrics", "GET /metrics", token, "", 0);
+    make_exchange("slow", "GET /debug/slow", token, "", 0);
+    make_exchange("cached", "HEAD /v1/models/tiny/labels",
+                  "If-None-Match: W/\"a\", \"b\"\n", "", 0);
+
+    uint8_t frame[4096], pixels[16] = {0}, *jpeg;
+    static float latent[1024];
+    size_t size;
+    const struct nn_bundle_point *point = &bundle->points[1];
+    struct api_frame header = {.fingerprint = bundle->fingerprint,
+                               .point = 1,
+                               .codec = (uint8_t)point->info.codec,
+                               .channels = point->info.latent_channels,
+                               .height = point->info.latent_height,
+                               .width = point->info.latent_width,
+                               .payload = frame + API_FRAME_HEADER_BYTES};
+    void *scratch = malloc(nn_latent_scratch_bytes(point) + 1);
+    must_hold(
+        nn_latent_pack(point, latent, scratch, frame + API_FRAME_HEADER_BYTES,
+                       sizeof frame - API_FRAME_HEADER_BYTES, &size) == API_OK,
+        "a latent packs");
+    free(scratch);
+    header.payload_bytes = (uint32_t)size;
+    must_hold(api_frame_write(&header, frame, sizeof frame, &size) == API_OK,
+              "a frame is written");
+    make_exchange("tail", "POST /v1/models/tiny/tail?top=3&quality=auto",
+                  "X-Request-Id: 7\nContent-Type: "
+                  "application/vnd.cleave.frame\n",
+                  frame, size);
+    make_exchange("latent", "POST /v1/models/tiny/latent", "", frame, size);
+    must_hold(nn_picture_to_jpeg(pixels, 2, 2, 50, &jpeg, &size, NULL) ==
+                  API_OK,
+              "a JPEG");
+    make_exchange("classify", "POST /v1/classify?top=2",
+                  "Content-Type: image/jpeg\nX-Request-Timeout-Ms: 9000\n",
+                  jpeg, size);
+    make_exchange("encode", "POST /v1/models/tiny/encode?point=w50-low", token,
+                  jpeg, size);
+    free(jpeg);
+    static const char infer[] =
+        "{\"id\":\"a\",\"inputs\":[{\"name\":\"jpeg\",\"shape\":[1],"
+        "\"datatype\":\"BYTES\",\"data\":[\"/9j/4A==\"]}]}";
+    make_exchange("infer", "POST /v2/models/tiny/infer", "", infer,
+                  sizeof infer - 1);
+    make_exchange("index", "POST /v2/repository/index", "", "{}", 2);
+    make_exchange("load", "POST /v2/repository/models/tiny/load", token, "{}",
+                  2);
+}
+
 int main(int count, char **arguments)
 {
     if (count != 2) {
@@ -284,6 +371,7 @@ int main(int count, char **arguments)
     make_documents();
     make_streams();
     make_requests();
+    make_exchanges(bundle);
     nn_bundle_close(&bundle);
     return EXIT_SUCCESS;
 }

@@ -245,7 +245,7 @@ START_TEST(graphs_say_what_ours_do)
         const struct nn_graph graph = {"g",
                                        {HEIGHT, WIDTH, CHANNELS},
                                        1 + draw(&state, NODES_MAX),
-                                       nodes};
+                                       .nodes = nodes};
         struct nn_plan *plan;
         float largest = 1.0f;
 
