@@ -31,16 +31,19 @@ static int is_small(const struct nn_bundle *bundle)
 
 static void run_points(const struct nn_model *model)
 {
-    static const uint8_t pixels[64 * 64 * 3];
+    uint8_t pixels[64 * 64 * 3] = {0};
     struct nn_context *context = NULL;
     if (nn_context_open(model, &context, NULL) != API_OK)
         return;
     float *odds = malloc(sizeof *odds * nn_model_class_count(model));
     for (uint16_t i = 0; i < nn_model_point_count(model); i++) {
         size_t values = nn_latent_values(model, i);
-        nn_run_full(context, i, pixels, odds);
-        if (values == 0)
+        if (values == 0) {
+            nn_known_input(model, i, pixels, NULL);
+            if (nn_run_full(context, i, pixels, odds) == API_OK)
+                nn_known_check(model, i, odds, NULL);
             continue;
+        }
         size_t bound = nn_latent_bound(model, i), packed;
         float *latent = calloc(values, sizeof *latent);
         uint8_t *payload = malloc(bound);
@@ -50,7 +53,9 @@ static void run_points(const struct nn_model *model)
             must_hold(nn_latent_decode(context, i, payload, packed, latent,
                                        NULL) == API_OK,
                       "what was encoded decodes");
-        nn_run_tail(context, i, latent, odds);
+        nn_known_input(model, i, pixels, latent);
+        if (nn_run_tail(context, i, latent, odds) == API_OK)
+            nn_known_check(model, i, odds, NULL);
         free(payload);
         free(latent);
     }

@@ -93,11 +93,13 @@ static void start(void)
         .default_model = "",
         .each = {.workspaces = 1,
                  .threads_per_request = 1,
+                 .batch = 1,
                  .metrics = app.metrics},
     };
+    const struct srv_queue_options waiting = {
+        .workers = config.workers, .capacity = config.queue, .batch = 1};
     must_hold(srv_registry_open(&options, &app.registry, NULL) == API_OK &&
-                  srv_queue_open(config.queue, 0, config.workers, &app.queue,
-                                 NULL) == API_OK,
+                  srv_queue_open(&waiting, &app.queue, NULL) == API_OK,
               "a model and its worker");
     open_tokens();
     atexit(stop);
