@@ -23,7 +23,7 @@ struct nn_model {
 
 struct nn_context {
     const struct nn_model *model;
-    struct nn_threads *threads; /* NULL: the caller's alone */
+    struct nn_threads *threads;  /* NULL: the caller's alone */
     struct nn_handle ***handles; /* [graph_count]; each as its plan wants */
     uint32_t thread_count;
     float *arena;

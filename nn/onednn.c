@@ -101,8 +101,8 @@ static bool is_jit(const struct nn_layer *layer)
     const char *name = NULL;
 
     return layer->onednn->dnnl_primitive_desc_query(
-               layer->desc, dnnl_query_impl_info_str, 0,
-               (void *)&name) == dnnl_success &&
+               layer->desc, dnnl_query_impl_info_str, 0, (void *)&name) ==
+               dnnl_success &&
            (strncmp(name, "jit", 3) == 0 || strncmp(name, "brg", 3) == 0);
 }
 
@@ -139,17 +139,16 @@ static bool reorder(const struct nn_layer *layer, const struct nn_dense *dense,
     dnnl_primitive_desc_t desc = NULL;
     dnnl_primitive_t copy = NULL;
     dnnl_stream_t stream = NULL;
-    bool done = onednn_desc_open(onednn, &plain, 4, dims, dnnl_ohwi) ==
-                    dnnl_success &&
-                onednn->dnnl_memory_create(&from, plain, onednn->engine,
-                                           (void *)weights) == dnnl_success &&
-                onednn->dnnl_reorder_primitive_desc_create(
-                    &desc, plain, onednn->engine, packed, onednn->engine,
-                    NULL) == dnnl_success &&
-                onednn->dnnl_primitive_create(&copy, desc) == dnnl_success &&
-                onednn->dnnl_stream_create(&stream, onednn->engine,
-                                           dnnl_stream_default_flags) ==
-                    dnnl_success;
+    bool done =
+        onednn_desc_open(onednn, &plain, 4, dims, dnnl_ohwi) == dnnl_success &&
+        onednn->dnnl_memory_create(&from, plain, onednn->engine,
+                                   (void *)weights) == dnnl_success &&
+        onednn->dnnl_reorder_primitive_desc_create(&desc, plain, onednn->engine,
+                                                   packed, onednn->engine,
+                                                   NULL) == dnnl_success &&
+        onednn->dnnl_primitive_create(&copy, desc) == dnnl_success &&
+        onednn->dnnl_stream_create(&stream, onednn->engine,
+                                   dnnl_stream_default_flags) == dnnl_success;
 
     if (done) {
         const dnnl_exec_arg_t args[] = {{DNNL_ARG_FROM, from},
@@ -294,8 +293,10 @@ static void run(struct nn_handle *handle, const float *in, float *out,
     const struct nn_layer *layer = handle->layer;
     const struct onednn *onednn = layer->onednn;
     const dnnl_exec_arg_t args[] = {
-        {DNNL_ARG_SRC, handle->src},       {DNNL_ARG_DST, handle->dst},
-        {DNNL_ARG_WEIGHTS, layer->weights}, {DNNL_ARG_BIAS, layer->bias},
+        {DNNL_ARG_SRC, handle->src},
+        {DNNL_ARG_DST, handle->dst},
+        {DNNL_ARG_WEIGHTS, layer->weights},
+        {DNNL_ARG_BIAS, layer->bias},
         {DNNL_ARG_SCRATCHPAD, handle->scratch}}; /* the last, for not all
                                                     have one */
     const int count = handle->scratch ? 5 : 4;
@@ -303,19 +304,17 @@ static void run(struct nn_handle *handle, const float *in, float *out,
     onednn_alone(onednn);
     if (onednn->dnnl_memory_set_data_handle(handle->src, (void *)in) !=
             dnnl_success ||
-        onednn->dnnl_memory_set_data_handle(handle->dst, out) !=
-            dnnl_success ||
-        (handle->scratch &&
-         onednn->dnnl_memory_set_data_handle(handle->scratch, scratch) !=
-             dnnl_success) ||
+        onednn->dnnl_memory_set_data_handle(handle->dst, out) != dnnl_success ||
+        (handle->scratch && onednn->dnnl_memory_set_data_handle(
+                                handle->scratch, scratch) != dnnl_success) ||
         onednn->dnnl_primitive_execute(layer->primitive, handle->stream, count,
                                        args) != dnnl_success)
         abort();
 }
 
 static const struct nn_provider provider = {
-    wants, open_layer, close_layer, bytes_of, scratch_floats,
-    bind,  unbind,     run};
+    wants,          open_layer, close_layer, bytes_of,
+    scratch_floats, bind,       unbind,      run};
 
 enum api_status nn_onednn_use(struct api_error *error)
 {

@@ -26,8 +26,7 @@ static bool keeps_to_its_thread(struct onednn *made, void *library)
     case DNNL_RUNTIME_SEQ:
         return true;
     case DNNL_RUNTIME_OMP:
-        return find(library, "omp_set_num_threads",
-                    &made->omp_set_num_threads);
+        return find(library, "omp_set_num_threads", &made->omp_set_num_threads);
     default:
         return false;
     }
@@ -100,9 +99,8 @@ static struct window window_of(const struct nn_dense *dense)
     struct window window = {{0}, {0}, {0}, {0}};
 
     for (int axis = 0; axis < 2; axis++) {
-        int64_t reach = (int64_t)(dense->kernel[axis] - 1) *
-                            dense->dilation[axis] +
-                        1;
+        int64_t reach =
+            (int64_t)(dense->kernel[axis] - 1) * dense->dilation[axis] + 1;
 
         window.stride[axis] = dense->stride[axis];
         window.between[axis] = (int64_t)dense->dilation[axis] - 1;
@@ -186,10 +184,9 @@ dnnl_status_t onednn_conv(const struct onednn *onednn,
         descs[1], descs[2], descs[3], window.stride, window.between,
         window.before, window.after);
 
-    return status == dnnl_success
-               ? onednn->dnnl_primitive_desc_create(made, &conv, attr,
-                                                    onednn->engine, NULL)
-               : status;
+    return status == dnnl_success ? onednn->dnnl_primitive_desc_create(
+                                        made, &conv, attr, onednn->engine, NULL)
+                                  : status;
 }
 
 #endif
