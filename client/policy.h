@@ -17,8 +17,8 @@
 /* What a picture's answer is to be. Deadline and allowance bind under each. */
 enum cli_objective {
     CLI_LATENCY,  /* soon: the lowest p95 time within the accepted loss */
-    CLI_ACCURACY, /* right: the highest top-1 times the chance to be in time,
-                   * the quicker of equals */
+    CLI_ACCURACY, /* right: the highest top-1, weighed by the chance to be in
+                   * time, which counts more; the quicker of equals */
     CLI_ENERGY    /* cheap: the fewest joules within the accepted loss */
 };
 
@@ -52,7 +52,8 @@ enum cli_verdict {
     CLI_NOT_AT_HAND,  /* it cannot run, or is of another kind */
     CLI_BEYOND_BYTES, /* more than the allowance */
     CLI_BEYOND_LOSS,  /* less accurate than accepted */
-    CLI_BEYOND_TIME,  /* its p95 misses the deadline */
+    CLI_BEYOND_TIME,  /* its p95 misses the deadline; under CLI_ACCURACY what
+                       * 80 of 100 stay below */
     CLI_NO_BETTER     /* by the objective, or not clearly */
 };
 
@@ -60,6 +61,7 @@ enum cli_verdict {
 struct cli_forecast {
     double expected_ms; /* mean of the whole picture */
     double p95_ms;      /* what 95 of 100 pictures stay below */
+    double likely_ms;   /* what 80 of 100 stay below */
     double sure_ms;     /* p95_ms, were the link's means known exactly */
     double hoped_ms;    /* sure_ms, were they a deviation better */
     double meets;       /* chance to meet the deadline; 1 without one */
@@ -82,18 +84,20 @@ struct cli_choice {
  * `forecasts` [point_count] becomes the table that the choice was made from.
  *
  * Of the points that can run, are of `kind`, stay within the allowance and
- * whose p95 time meets the deadline, the best by the objective; under latency
- * and energy only those whose measured top-1 is within max_loss of the best
- * one's (points without a measured accuracy take part only if none has one).
+ * whose p95 time (under CLI_ACCURACY, which weighs by the chance: the time that
+ * 80 of 100 stay below) meets the deadline, the best by the objective; under
+ * latency and energy only those whose measured top-1 is within max_loss of the
+ * best one's (points without a measured accuracy take part only if none has
+ * one).
  * If the device can meet the deadline alone, a point that needs the server
  * must leave it the time to do so after a failure; wait_ms keeps it.
  *
  * If no point is sure to meet the deadline, of those expected to meet it the
- * one with the highest product of accuracy and chance, else the quickest. If
+ * one that is best by accuracy and chance, else the quickest. If
  * none fits the allowance, the one that sends least.
  *
  * Hysteresis: the previous point stays unless another is clearly better (10 %
- * and 1 ms quicker; half a point more accurate in time; 5 % fewer joules).
+ * and 1 ms quicker; half a point by accuracy and chance; 5 % fewer joules).
  *
  * Trial: a point that would be clearly better if the doubt about the link's
  * means were gone; within trial_budget_ms also one that would be if they were a
