@@ -1,4 +1,5 @@
 /* The device's side, for who has no device: a JPEG to the frame of a point. */
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "server/compute.h"
@@ -19,6 +20,21 @@ static int asked_point(const struct srv_request *request)
                                                                      : -1;
 }
 
+/* Names those that there are. */
+static void refuse_unknown(struct srv_request *request)
+{
+    const struct api_model *info = &request->model->info;
+    char detail[80 + API_LIMIT_POINTS * (sizeof info->points[0].id + 2)];
+    int used =
+        snprintf(detail, sizeof detail,
+                 "this model has no split point of that name, but these:");
+    for (uint16_t i = 0; i < info->point_count; i++)
+        if (info->points[i].kind == API_POINT_SPLIT)
+            used += snprintf(detail + used, sizeof detail - (size_t)used,
+                             " %s", info->points[i].id);
+    srv_reply_problem(request, API_NOT_FOUND, detail);
+}
+
 void srv_encode_begin(struct srv_request *request)
 {
     char id[2];
@@ -30,8 +46,7 @@ void srv_encode_begin(struct srv_request *request)
         srv_reply_problem(request, API_BAD_REQUEST,
                           "query parameter point must name a split point");
     else if (point < 0)
-        srv_reply_problem(request, API_NOT_FOUND,
-                          "this model has no split point of that name");
+        refuse_unknown(request);
     else if (!nn_model_has_head(request->model->nn, (uint16_t)point))
         srv_reply_problem(request, API_UNAVAILABLE,
                           "this model's bundle lacks that point's head");

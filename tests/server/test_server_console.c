@@ -303,6 +303,17 @@ START_TEST(wrong_requests_are_refused)
 }
 END_TEST
 
+START_TEST(a_refusal_names_the_points_that_there_are)
+{
+    struct exchange exchange;
+    post("/v1/models/tiny/encode?point=local", JPEG_TYPE, "x", 1, &exchange);
+    exchange_assert_problem(&exchange, API_NOT_FOUND);
+    ck_assert_ptr_nonnull(strstr(
+        exchange.body, ": w50-low w50-high w100-low w100-high w100-u8\""));
+    exchange_free(&exchange);
+}
+END_TEST
+
 START_TEST(a_damaged_photo_is_refused)
 {
     struct model_rig rig;
@@ -375,6 +386,7 @@ Suite *make_suite(void)
     tcase_add_test(frames, latent_shows_every_channel);
     tcase_add_loop_test(frames, wrong_requests_are_refused, 0,
                         sizeof refused / sizeof refused[0]);
+    tcase_add_test(frames, a_refusal_names_the_points_that_there_are);
     tcase_add_test(frames, a_damaged_photo_is_refused);
     tcase_add_test(frames, only_answers_count_for_a_point);
     suite_add_tcase(suite, frames);
