@@ -11,6 +11,11 @@
  * would take. */
 enum { SPINS = 4000 };
 
+struct helper {
+    pthread_t thread;
+    struct nn_part part;
+};
+
 struct nn_threads {
     pthread_mutex_t lock;
     pthread_cond_t moved;
@@ -19,12 +24,7 @@ struct nn_threads {
     uint32_t count;
     void (*work)(void *job, struct nn_part part); /* NULL: end */
     void *job;
-    pthread_t helpers[]; /* [count - 1] */
-};
-
-struct helper {
-    struct nn_threads *threads;
-    uint32_t index;
+    struct helper helpers[]; /* [count - 1] */
 };
 
 static void pause_briefly(void)
@@ -71,11 +71,9 @@ void nn_part_meet(struct nn_part part)
 /* Two meetings bound each job: one at its beginning, one at its end. */
 static void *help(void *argument)
 {
-    struct helper helper = *(struct helper *)argument;
-    struct nn_threads *threads = helper.threads;
-    const struct nn_part part = {helper.index, threads->count, threads};
+    const struct nn_part part = ((const struct helper *)argument)->part;
+    struct nn_threads *threads = part.threads;
 
-    free(argument);
     for (;;) {
         meet(threads);
         if (!threads->work)
@@ -87,15 +85,10 @@ static void *help(void *argument)
 
 static bool start(struct nn_threads *threads, uint32_t index)
 {
-    struct helper *helper = malloc(sizeof *helper);
+    struct helper *helper = &threads->helpers[index - 1];
 
-    if (!helper)
-        return false;
-    *helper = (struct helper){threads, index};
-    if (pthread_create(&threads->helpers[index - 1], NULL, help, helper) == 0)
-        return true;
-    free(helper);
-    return false;
+    helper->part = (struct nn_part){index, threads->count, threads};
+    return pthread_create(&helper->thread, NULL, help, helper) == 0;
 }
 
 /* Ends and frees a team of which the first `started` are there. */
@@ -104,7 +97,7 @@ static void end(struct nn_threads *threads, uint32_t started)
     threads->work = NULL;
     meet(threads);
     for (uint32_t i = 1; i < started; i++)
-        pthread_join(threads->helpers[i - 1], NULL);
+        pthread_join(threads->helpers[i - 1].thread, NULL);
     pthread_cond_destroy(&threads->moved);
     pthread_mutex_destroy(&threads->lock);
     free(threads);
