@@ -234,8 +234,10 @@ static void *work(void *argument)
         pthread_mutex_unlock(&queue->lock);
         for (struct srv_job *next; late; late = next) {
             next = late->next;
+            late->next = NULL; /* each by itself */
             late->run(late, API_DEADLINE); /* after which it may be gone */
         }
+        begun_us = srv_now_us();
         if (in_time)
             in_time->run(in_time, API_OK);
         pthread_mutex_lock(&queue->lock);

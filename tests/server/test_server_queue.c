@@ -393,17 +393,19 @@ START_TEST(alike_jobs_run_together_in_turn)
 }
 END_TEST
 
-START_TEST(an_expired_job_leaves_its_batch)
+START_TEST(expired_jobs_leave_their_batch)
 {
-    static struct task tasks[3];
+    static struct task tasks[4];
     batch = 4;
-    for (int i = 0; i < 3; i++)
+    for (int i = 0; i < 4; i++)
         prepare(&tasks[i], false);
-    tasks[1].job.deadline_us = srv_now_us() - 1;
-    run_behind_blockers(tasks, "aaa", "xxx", 1);
-    for (int i = 0; i < 3; i++) {
-        ck_assert_int_eq(tasks[i].verdict, i == 1 ? API_DEADLINE : API_OK);
-        ck_assert_uint_eq(tasks[i].together, i == 1 ? 1 : 2);
+    tasks[1].job.deadline_us = tasks[2].job.deadline_us = srv_now_us() - 1;
+    run_behind_blockers(tasks, "aaaa", "xxxx", 1);
+    for (int i = 0; i < 4; i++) {
+        bool is_late = i == 1 || i == 2;
+        ck_assert_uint_eq(atomic_load(&tasks[i].runs), 1);
+        ck_assert_int_eq(tasks[i].verdict, is_late ? API_DEADLINE : API_OK);
+        ck_assert_uint_eq(tasks[i].together, is_late ? 1 : 2);
     }
 }
 END_TEST
@@ -465,7 +467,7 @@ Suite *make_suite(void)
     tcase_add_test(cases, kinds_of_jobs_are_foretold_apart);
     tcase_add_test(cases, abandoning_hands_back_what_waits);
     tcase_add_loop_test(cases, alike_jobs_run_together_in_turn, 0, 4);
-    tcase_add_test(cases, an_expired_job_leaves_its_batch);
+    tcase_add_test(cases, expired_jobs_leave_their_batch);
     tcase_add_test(cases, many_threads_lose_nothing);
     tcase_add_test(cases, closing_nothing_is_fine);
     Suite *suite = suite_create("server queue");
