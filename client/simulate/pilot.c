@@ -5,8 +5,9 @@
 
 #define REQUEST_TIMEOUT_MS 10000.0
 
-/* Below this a picture is not worth a request. */
+/* Below these a picture is not worth a request, and a link not a probe. */
 #define REQUEST_LEAST_MS 1.0
+#define PROBE_LEAST_MS 1.0
 
 static const struct api_point *info_of(const struct pilot *pilot,
                                        uint16_t point)
@@ -56,9 +57,10 @@ static void end_probe(struct pilot *pilot)
 static void probe(struct pilot *pilot, double wait_ms)
 {
     double start_ms = pilot->now_ms;
-    double spare_ms = (pilot->until_ms - pilot->now_ms) / 2;
+    wait_ms = fmin(wait_ms, (pilot->until_ms - pilot->now_ms) / 2);
+    if (wait_ms < PROBE_LEAST_MS)
+        return;
     pilot->probe_ms = world_link_ms(pilot->world, pilot->picture, 0, start_ms);
-    wait_ms = fmin(wait_ms, spare_ms);
     pilot->now_ms += fmin(pilot->probe_ms, wait_ms);
     pilot->probe_end_ms = INFINITY;
     pilot->probe_bytes += WORLD_HEADER_BYTES;

@@ -148,7 +148,8 @@ static enum api_status read_learnt(const char *path, struct subject *subject,
         cli_cost_predict(&cost, i, subject->points[i].head_macs,
                          &subject->costs.device_ms[i], &margin_ms);
     }
-    subject->costs.decode_ms = learnt.decode_ms;
+    subject->costs.decode_ms =
+        learnt.decode_ms > 0 ? learnt.decode_ms : WORLD_DECODE_MS;
     subject->device_source = "learnt by a device";
     return API_OK;
 }

@@ -18,7 +18,8 @@ struct trace {
     double rtt_ms; /* without any transfer */
 };
 
-/* No trace is longer than two hours, nor quicker than this. */
+/* No trace is longer than two hours, at which the last row of a table is cut,
+ * nor quicker than this. */
 #define TRACE_LONGEST_MS 7200000.0
 #define TRACE_QUICKEST_MBIT_PER_S 100000.0
 

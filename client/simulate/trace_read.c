@@ -88,9 +88,14 @@ enum api_status trace_read_cellular(const char *path, struct trace *trace,
     enum api_status status =
         begin(&read, path, "cellular", last_ms + 1, CELLULAR_RTT_MS, error);
     rewind(file);
-    while (status == API_OK && fscanf(file, "%31lf", &at_ms) == 1 &&
-           at_ms >= 0 && at_ms <= last_ms)
+    for (; status == API_OK && packets > 0; packets--) {
+        if (fscanf(file, "%31lf", &at_ms) != 1 || at_ms < 0 ||
+            at_ms > last_ms) {
+            trace_free(&read);
+            return refuse(error, file, path, "cannot be read twice");
+        }
         read.sent_bytes[(size_t)at_ms + 1] += PACKET_BYTES;
+    }
     fclose(file);
     if (status != API_OK)
         return status;
@@ -201,7 +206,8 @@ static const char *read_rows(FILE *file, struct trace *trace, size_t *line,
         last_rate = mbit_per_s;
         rows++;
     }
-    *length_ms = last_ms + fmax(last_ms - before_ms, SHORTEST_MS);
+    *length_ms = fmin(last_ms + fmax(last_ms - before_ms, SHORTEST_MS),
+                      TRACE_LONGEST_MS);
     if (trace)
         fill(trace, &filled, INFINITY, last_rate);
     return rows > 0 ? NULL : "no row of \"milliseconds,Mbit/s\"";
