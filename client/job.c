@@ -361,7 +361,9 @@ enum cleave_status cli_job_try_remote(struct cli_job *job, uint16_t point,
     struct cli_hedge *hedge = open_hedge(job, &timeout_ms);
     *served = send(job, point, body, body_bytes, timeout_ms,
                    hedge ? cli_hedge_off_fd(hedge) : NULL, retry_after_ms, why);
-    bool is_wanted = *served == API_DEADLINE || *served == API_UNREACHABLE;
+    bool is_wanted = *served == API_DEADLINE || *served == API_UNREACHABLE ||
+                     *served == API_OVERLOADED || *served == API_QUOTA ||
+                     *served == API_INTERNAL;
     enum cleave_status status = CLEAVE_OK;
     if (hedge)
         job->is_hedged = cli_hedge_close(hedge, is_wanted, job, &status);
