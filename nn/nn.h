@@ -1,4 +1,4 @@
-/* The inference engine: the only public header of nn/. */
+/* The inference engine: the public header of nn/, beside onednn.h. */
 #ifndef CLEAVE_NN_NN_H
 #define CLEAVE_NN_NN_H
 

@@ -83,8 +83,7 @@ struct nn_plan {
 
 /* Infers all shapes, refuses what cannot be run (API_BAD_BUNDLE with the
  * graph's name and the node's number): shapes and types that disagree, kernels
- * larger
- * than their padded input, anything beyond API_LIMIT_TENSOR_SIDE,
+ * larger than their padded input, anything beyond API_LIMIT_TENSOR_SIDE,
  * API_LIMIT_ARENA_BYTES or API_LIMIT_GRAPH_OPERATIONS. Then it drops nodes
  * that nobody reads, fuses additions into the convolution before them, places
  * values so that memory is reused, and packs weights into `weights`, for the
@@ -132,12 +131,12 @@ void nn_plan_run(const struct nn_plan *plan, struct nn_threads *threads,
                  float *arena, struct nn_handle *const *handles,
                  const float *input, float *output);
 
-/* Runs the plan on `count` pictures, whose inputs lie one behind another, as do
- * their outputs; `arena` has nn_plan_batch_floats floats. Each picture's
- * results are those of nn_plan_run to the bit. The pictures go through one
- * stage of the plan after another: steps whose weights a core's own cache holds
- * together, so that weights come into the cache once for all of them, and what
- * a picture's steps hand on stays there. */
+/* Runs the plan on `count` pictures, at least 1, whose inputs lie one behind
+ * another, as do their outputs; `arena` has nn_plan_batch_floats floats. Each
+ * picture's results are those of nn_plan_run to the bit. The pictures go through
+ * one stage of the plan after another: steps whose weights a core's own cache
+ * holds together, so that weights come into the cache once for all of them, and
+ * what a picture's steps hand on stays there. */
 void nn_plan_run_batch(const struct nn_plan *plan, struct nn_threads *threads,
                        uint32_t count, float *arena,
                        struct nn_handle *const *handles, const float *input,

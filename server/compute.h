@@ -38,7 +38,7 @@ enum api_status srv_compute_frame(struct srv_request *request,
 /* The bodies of requests that the queue let run together, as frames, in one run
  * where their tails are the same. errors[i] tells what became of requests[i],
  * which is no other's affair; the answer of one that is API_OK is where
- * srv_compute_answer says until the first of them is ended. */
+ * srv_compute_answer says until any of them is ended. */
 void srv_compute_frames(struct srv_request *const *requests, unsigned count,
                         struct api_error *errors);
 
@@ -46,7 +46,7 @@ void srv_compute_frames(struct srv_request *const *requests, unsigned count,
  * workspace. */
 const float *srv_compute_answer(const struct srv_request *request);
 
-/* What tells frames that srv_compute_frames can run together (srv_job.kind):
+/* What tells frames that srv_compute_frames can run together (srv_job.alike):
  * those of one tail of one model; NULL for a body that is none of this model's
  * or damaged. HTTP threads too. */
 const void *srv_compute_alike(const struct srv_request *request);

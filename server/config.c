@@ -430,7 +430,7 @@ void srv_config_help(FILE *out)
           "  --help                     print this, end\n\n"
           "CLEAVE_CPU=scalar|avx2|avxvnni|avx512|avx512vnni|neon|neondot\n"
           "forces the engine's kernels, CLEAVE_ONEDNN=off|on keeps oneDNN out "
-          "or has it\ncompute all that it can.\n"
+          "or has it\ncompute all that it can, with one thread a request.\n"
           "SIGTERM and SIGINT finish accepted requests, then end.\n"
           "SIGHUP loads bundles that are new or have changed.\n"
           "exit status: 0 ended as asked, 1 failure, 2 wrong usage\n",

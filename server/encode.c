@@ -27,7 +27,7 @@ static void refuse_unknown(struct srv_request *request)
     char detail[80 + API_LIMIT_POINTS * (sizeof info->points[0].id + 2)];
     int used =
         snprintf(detail, sizeof detail,
-                 "this model has no split point of that name, but these:");
+                 "this model has no split point of that name; it has:");
     for (uint16_t i = 0; i < info->point_count; i++)
         if (info->points[i].kind == API_POINT_SPLIT)
             used += snprintf(detail + used, sizeof detail - (size_t)used,

@@ -107,6 +107,8 @@ static void run(struct srv_job *job, enum api_status verdict,
     struct api_error error = {API_OK, "the server is shutting down"};
     char name[64];
     enum api_status status = verdict;
+    if (verdict == API_QUOTA)
+        api_fail(&error, verdict, "it gave way to another client's");
     snprintf(name, sizeof name, "%.*s", (int)request->name_length,
              request->name);
     if (status == API_OK)

@@ -45,7 +45,7 @@ struct srv_infer {
     int asked;         /* index of the point that was asked for, or -1 */
     int point;         /* index of the operating point, or -1 */
     struct srv_workspace *workspace; /* lent by the model, or NULL */
-    bool borrowed;  /* this request did it; else the first of its batch */
+    bool borrowed;  /* this request did it; else another of its batch */
     unsigned place; /* of its latent and answer in the workspace */
     unsigned batch; /* frames that its run answered; 0 but for one of them */
     int64_t queue_us, decode_us, infer_us, encode_us; /* -1: did not happen */

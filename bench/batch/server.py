@@ -7,8 +7,8 @@ import pathlib
 import re
 import subprocess
 import tempfile
-import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 CONNECTIONS = 8
@@ -90,11 +90,9 @@ class Server:
                 taken.append((time.monotonic() - begun) * 1e3)
 
         before = self.counters()
-        threads = [threading.Thread(target=send) for _ in range(CONNECTIONS)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        with ThreadPoolExecutor(CONNECTIONS) as pool:
+            for sender in [pool.submit(send) for _ in range(CONNECTIONS)]:
+                sender.result()
         cpu, frames, runs = (b - a for a, b in zip(before, self.counters()))
         taken.sort()
         return Cost(cpu * 1e3 / len(taken), taken[len(taken) // 2], taken[len(taken) * 99 // 100],

@@ -15,7 +15,9 @@ def add_qualities(bundle: Bundle, qualities: list[int]) -> None:
     fingerprint is another one.
     """
     points = bundle.document["points"]
-    whole = next(p for p in points if p["kind"] == "offload")
+    whole = next((p for p in points if p["kind"] == "offload"), None)
+    if whole is None:
+        raise SystemExit("the bundle has no point that sends the picture")
     for quality in qualities:
         point_id = f"{whole['id']}-q{quality}"
         if quality not in QUALITIES:
