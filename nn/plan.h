@@ -133,10 +133,10 @@ void nn_plan_run(const struct nn_plan *plan, struct nn_threads *threads,
 
 /* Runs the plan on `count` pictures, at least 1, whose inputs lie one behind
  * another, as do their outputs; `arena` has nn_plan_batch_floats floats. Each
- * picture's results are those of nn_plan_run to the bit. The pictures go through
- * one stage of the plan after another: steps whose weights a core's own cache
- * holds together, so that weights come into the cache once for all of them, and
- * what a picture's steps hand on stays there. */
+ * picture's results are those of nn_plan_run to the bit. The pictures go
+ * through one stage of the plan after another: steps whose weights a core's own
+ * cache holds together, so that weights come into the cache once for all of
+ * them, and what a picture's steps hand on stays there. */
 void nn_plan_run_batch(const struct nn_plan *plan, struct nn_threads *threads,
                        uint32_t count, float *arena,
                        struct nn_handle *const *handles, const float *input,
