@@ -26,7 +26,7 @@ missing_packages() {
 need_packages() {
     command -v dpkg-query >/dev/null ||
         die "this script installs Debian packages and found no dpkg here;" \
-            "install what README.md lists and use cmake --preset release"
+            "install what docs/INSTALL.md lists and use cmake --preset release"
     local missing as_root=()
     mapfile -t missing < <(missing_packages "$@")
     [ ${#missing[@]} -eq 0 ] && return

@@ -30,8 +30,8 @@ static size_t run_split(const struct nn_model *model,
     return API_FRAME_HEADER_BYTES + payload_bytes;
 }
 
-/* The picture as `point` sends it and its bytes, to be freed; NULL if it is sent
- * as it is. */
+/* The picture as `point` sends it and its bytes, to be freed; NULL if it is
+ * sent as it is. */
 static uint8_t *encode_again(const struct nn_model *model, uint16_t point,
                              const uint8_t *jpeg, size_t *jpeg_bytes)
 {

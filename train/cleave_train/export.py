@@ -179,5 +179,5 @@ def provenance(recipe: Recipe, steps: int, views: int) -> Row:
         "recipe": asdict(recipe), "training_steps": steps, "training_views": views,
         "backbones": [_weights_of(name) for name in names],
         "licence": "Apache-2.0; see NOTICE" if published else "that of the backbones' weights",
-        "data": "unlabelled photographs; see README.md",
+        "data": "unlabelled photographs; see models/README.md",
     }
