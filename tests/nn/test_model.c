@@ -577,16 +577,19 @@ Suite *make_suite(void)
     TCase *cases = tcase_create("model");
 
     level = reference_level();
+    const bool is_quick = level != &nn_kernels_scalar;
     tcase_set_timeout(cases, 0);
     tcase_add_loop_test(cases, nodes_match_pytorch, 0, 2);
     tcase_add_test(cases, tiny_points_match_pytorch);
-    tcase_add_loop_test(cases, runs_do_not_allocate, 0, 4);
-    if (level != &nn_kernels_scalar)
+    /* The default bundle takes plain C minutes under the sanitizers. */
+    tcase_add_loop_test(cases, runs_do_not_allocate, 0, is_quick ? 4 : 1);
+    if (is_quick)
         tcase_add_test(cases, default_graphs_match_scalar);
     tcase_add_test(cases, tails_have_stages);
     tcase_add_test(cases, default_weights_are_shared);
     tcase_add_loop_test(cases, bytes_can_be_returned, 0, 2);
-    tcase_add_loop_test(cases, tails_of_a_batch_change_no_bit, 0, 3);
+    tcase_add_loop_test(cases, tails_of_a_batch_change_no_bit, 0,
+                        is_quick ? 3 : 1);
     tcase_add_test(cases, points_share_tails_as_the_bundle_says);
     tcase_add_test(cases, points_without_a_part_are_refused);
     tcase_add_test(cases, a_missing_file_is_not_found);
