@@ -1,7 +1,6 @@
 /* Whole models at one CPU level: PyTorch's values, scalar's, no allocation. */
 #include <check.h>
 #include <math.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,52 +10,17 @@
 #include "nn/cpu.h"
 #include "nn/nn.h"
 #include "nn/plan.h"
+#include "tests/nn/allocator.h"
 #include "tests/nn/golden.h"
 #include "tests/nn/reference.h"
 #include "tests/nn/rig.h"
+#include "tests/nn/run_plan.h"
 #include "tests/run_suite.h"
 
 #define OPERATORS CLEAVE_SOURCE_DIR "/tests/data/operators.safetensors"
 #define DEFAULT CLEAVE_SOURCE_DIR "/models/default.safetensors"
 
 static const struct nn_kernels *level;
-
-/* Calls of the allocator by everything linked statically into this program;
- * the linker sends them here (--wrap). */
-static atomic_size_t allocations;
-
-void *__real_malloc(size_t bytes);
-void *__real_calloc(size_t count, size_t bytes);
-void *__real_realloc(void *old, size_t bytes);
-void *__real_aligned_alloc(size_t alignment, size_t bytes);
-void *__wrap_malloc(size_t bytes);
-void *__wrap_calloc(size_t count, size_t bytes);
-void *__wrap_realloc(void *old, size_t bytes);
-void *__wrap_aligned_alloc(size_t alignment, size_t bytes);
-
-void *__wrap_malloc(size_t bytes)
-{
-    atomic_fetch_add(&allocations, 1);
-    return __real_malloc(bytes);
-}
-
-void *__wrap_calloc(size_t count, size_t bytes)
-{
-    atomic_fetch_add(&allocations, 1);
-    return __real_calloc(count, bytes);
-}
-
-void *__wrap_realloc(void *old, size_t bytes)
-{
-    atomic_fetch_add(&allocations, 1);
-    return __real_realloc(old, bytes);
-}
-
-void *__wrap_aligned_alloc(size_t alignment, size_t bytes)
-{
-    atomic_fetch_add(&allocations, 1);
-    return __real_aligned_alloc(alignment, bytes);
-}
 
 START_TEST(nodes_match_pytorch)
 {
@@ -93,8 +57,7 @@ START_TEST(nodes_match_pytorch)
         }
         for (uint32_t node = 0; node < nodes; node++) {
             struct nn_plan *plan = NULL;
-            struct nn_handle **handles = NULL;
-            float *arena, *output;
+            float *output;
 
             snprintf(name, sizeof name, "nodes/%s/%u", graph.name, node);
             if (!golden_has(golden, name))
@@ -102,14 +65,10 @@ START_TEST(nodes_match_pytorch)
             graph.node_count = node + 1;
             ck_assert_int_eq(
                 nn_plan_build(&graph, kernels, weights, &plan, NULL), API_OK);
-            arena = rig_memory((plan->arena_floats + 1) * sizeof(float));
             output = rig_memory(nn_shape_floats(&plan->out) * sizeof(float));
-            ck_assert_int_eq(nn_plan_bind(plan, &handles, NULL), API_OK);
-            nn_plan_run(plan, NULL, arena, handles, input, output);
-            nn_plan_unbind(plan, &handles);
+            run_plan(plan, 1, input, output);
             golden_compare(golden, name, output, nn_shape_floats(&plan->out));
             free(output);
-            free(arena);
             nn_plan_close(&plan);
             compared++;
         }
@@ -186,8 +145,8 @@ START_TEST(runs_do_not_allocate)
     ck_assert_int_eq(
         nn_context_use_threads(rig.context, 1 + (uint32_t)_i / 2 * 2, NULL),
         API_OK);
-    ck_assert_uint_gt(allocations, 0); /* or the linker counted nothing */
-    before = allocations; /* Check allocates too, so no assertion below */
+    ck_assert_uint_gt(allocator_calls, 0); /* or the linker counted nothing */
+    before = allocator_calls; /* Check allocates too, so no assertion below */
     for (uint16_t i = 0; i < nn_model_point_count(rig.model); i++) {
         enum api_status status;
         size_t bytes = 0;
@@ -207,9 +166,9 @@ START_TEST(runs_do_not_allocate)
                 status = nn_run_tail(rig.context, i, rig.restored,
                                      rig.probabilities);
         }
-        if (status != API_OK || allocations != before)
+        if (status != API_OK || allocator_calls != before)
             ck_abort_msg("point %u: status %d, %zu allocations", i, (int)status,
-                         allocations - before);
+                         allocator_calls - before);
     }
     rig_close(&rig);
 }
@@ -235,18 +194,10 @@ static void run_graph(const struct nn_graph *graph,
                       float *output)
 {
     struct nn_plan *plan = NULL;
-    struct nn_handle **handles = NULL;
-    float *arena;
 
     ck_assert_int_eq(nn_plan_build(graph, kernels, weights, &plan, NULL),
                      API_OK);
-    arena = rig_memory((plan->arena_floats + 1) * sizeof(float));
-    for (size_t i = 0; i < plan->arena_floats; i++)
-        arena[i] = NAN; /* what a run must not read before writing it */
-    ck_assert_int_eq(nn_plan_bind(plan, &handles, NULL), API_OK);
-    nn_plan_run(plan, NULL, arena, handles, input, output);
-    nn_plan_unbind(plan, &handles);
-    free(arena);
+    run_plan(plan, 1, input, output);
     nn_plan_close(&plan);
 }
 
@@ -459,9 +410,9 @@ START_TEST(tails_of_a_batch_change_no_bit)
                              API_OK);
         for (uint32_t count = 2; count <= MOST; count += 5) {
             memset(together, 0, MOST * classes * sizeof(float));
-            before = allocations;
+            before = allocator_calls;
             status = nn_run_tails(rig.context, i, count, latents, together);
-            before = allocations - before;
+            before = allocator_calls - before;
             ck_assert_uint_eq(before, 0);
             ck_assert_int_eq(status, API_OK);
             ck_assert_mem_eq(together, alone, count * classes * sizeof(float));

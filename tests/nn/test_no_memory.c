@@ -4,49 +4,12 @@
 #include <stdlib.h>
 
 #include "nn/nn.h"
+#include "tests/nn/allocator.h"
 #include "tests/nn/rig.h"
 #include "tests/run_suite.h"
 
 #define OPERATORS CLEAVE_SOURCE_DIR "/tests/data/operators.safetensors"
 #define DEFAULT CLEAVE_SOURCE_DIR "/models/default.safetensors"
-
-/* How many allocations are left up to the one that fails; 0: none does. The
- * linker sends here what is linked statically into this program (--wrap). */
-static size_t countdown;
-
-void *__real_malloc(size_t bytes);
-void *__real_calloc(size_t count, size_t bytes);
-void *__real_realloc(void *old, size_t bytes);
-void *__real_aligned_alloc(size_t alignment, size_t bytes);
-void *__wrap_malloc(size_t bytes);
-void *__wrap_calloc(size_t count, size_t bytes);
-void *__wrap_realloc(void *old, size_t bytes);
-void *__wrap_aligned_alloc(size_t alignment, size_t bytes);
-
-static bool fails(void)
-{
-    return countdown && --countdown == 0;
-}
-
-void *__wrap_malloc(size_t bytes)
-{
-    return fails() ? NULL : __real_malloc(bytes);
-}
-
-void *__wrap_calloc(size_t count, size_t bytes)
-{
-    return fails() ? NULL : __real_calloc(count, bytes);
-}
-
-void *__wrap_realloc(void *old, size_t bytes)
-{
-    return fails() ? NULL : __real_realloc(old, bytes);
-}
-
-void *__wrap_aligned_alloc(size_t alignment, size_t bytes)
-{
-    return fails() ? NULL : __real_aligned_alloc(alignment, bytes);
-}
 
 /* What a server does with a model before it runs it. */
 static enum api_status prepare(const char *path)
@@ -83,10 +46,10 @@ START_TEST(each_allocation_may_fail)
         enum api_status status;
         bool reached;
 
-        countdown = n;
+        allocator_countdown = n;
         status = prepare(bundles[_i].path);
-        reached = countdown == 0;
-        countdown = 0;
+        reached = allocator_countdown == 0;
+        allocator_countdown = 0;
         /* A failure may be survived, such as that of a larger table. */
         if (status != API_OK)
             ck_assert_int_eq(status, API_NO_MEMORY);

@@ -13,19 +13,13 @@
 #include "nn/onednn.h"
 #include "nn/plan.h"
 #include "tests/nn/reference.h"
+#include "tests/nn/rig.h"
+#include "tests/nn/run_plan.h"
 #include "tests/run_suite.h"
 
 #define DEFAULT CLEAVE_SOURCE_DIR "/models/default.safetensors"
 
 static const struct nn_kernels *level; /* the best here; not scalar */
-
-static void *get(size_t bytes)
-{
-    void *memory = malloc(bytes + 1);
-
-    ck_assert_ptr_nonnull(memory);
-    return memory;
-}
 
 /* Check forks for every test, so that each begins with nothing loaded. */
 static void use(const char *said)
@@ -69,8 +63,8 @@ static uint32_t layers_of(const struct nn_kernels *kernels, uint32_t side,
                           uint32_t kernel, uint32_t inputs, uint32_t outputs,
                           uint32_t groups)
 {
-    float *numbers =
-        get((size_t)outputs * kernel * kernel * inputs * sizeof *numbers);
+    const size_t length = (size_t)outputs * kernel * kernel * inputs;
+    float *numbers = rig_memory(length * sizeof *numbers);
     const struct nn_tensor weight = tensor_of(
         NN_F32, numbers, 4, outputs, kernel, kernel, inputs / groups);
     struct nn_node node = conv(&weight, 0);
@@ -199,19 +193,10 @@ static struct nn_plan *run(const struct nn_graph *graph,
                            float *output)
 {
     struct nn_plan *plan = NULL;
-    struct nn_handle **handles = NULL;
-    float *arena;
 
     ck_assert_int_eq(nn_plan_build(graph, level, weights, &plan, NULL),
                      API_OK);
-    ck_assert_int_eq(nn_plan_bind(plan, &handles, NULL), API_OK);
-    arena = get(plan->arena_floats * sizeof *arena);
-    for (size_t i = 0; i < plan->arena_floats; i++)
-        arena[i] = NAN;
-    nn_plan_run(plan, NULL, arena, handles, input, output);
-    free(arena);
-    nn_plan_unbind(plan, &handles);
-    ck_assert_ptr_null(handles);
+    run_plan(plan, 1, input, output);
     return plan;
 }
 
@@ -285,7 +270,7 @@ END_TEST
 START_TEST(layers_are_shared)
 {
     enum { SIDE = 9, WIDE = 64, WEIGHTS = WIDE * 9 * WIDE };
-    float *numbers = get(WEIGHTS * sizeof *numbers);
+    float *numbers = rig_memory(WEIGHTS * sizeof *numbers);
     const struct nn_tensor weight =
         tensor_of(NN_F32, numbers, 4, WIDE, 3, 3, WIDE);
     struct nn_node nodes[3] = {conv(&weight, 0), conv(&weight, 1),
@@ -330,7 +315,7 @@ static void *work(void *with)
     const struct worker *worker = with;
     const struct nn_plan *plan = worker->plan;
     struct nn_handle **handles = NULL;
-    float *arena = get(plan->arena_floats * sizeof *arena);
+    float *arena = rig_memory((plan->arena_floats + 1) * sizeof *arena);
 
     ck_assert_int_eq(nn_plan_bind(plan, &handles, NULL), API_OK);
     for (int round = 0; round < 20; round++)
