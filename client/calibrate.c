@@ -1,6 +1,5 @@
 /* Measuring the link and the device, on their own and for cleave_probe. */
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "api/limits.h"
@@ -8,6 +7,7 @@
 #include "client/clock.h"
 #include "client/prober.h"
 #include "client/remote.h"
+#include "client/sort.h"
 
 #define UPLOAD_BYTES 8192u
 #define PROBE_LEAST_MS 1.0
@@ -97,16 +97,10 @@ void cli_calibrate_link(struct cleave *handle, double left_ms, double spare_ms)
     cli_prober_probe(handle, timeout_ms);
 }
 
-static int compare_doubles(const void *a, const void *b)
-{
-    double left = *(const double *)a, right = *(const double *)b;
-    return (left > right) - (left < right);
-}
-
 /* Nearest rank: the smallest value that `share` of all do not exceed. */
 static double quantile(double *values, unsigned count, double share)
 {
-    qsort(values, count, sizeof *values, compare_doubles);
+    cli_sort_doubles(values, count);
     double rank = ceil(share * (double)count);
     return values[rank < 1 ? 0 : (unsigned)rank - 1];
 }

@@ -3,7 +3,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "api/limits.h"
 #include "client/client.h"
@@ -174,8 +173,7 @@ static void wait_for_refresh(struct cli_job *job)
 {
     struct cleave *handle = job->handle;
     double until_ms = cli_now_ms() + cli_job_remote_timeout_ms(job);
-    struct timespec until = {.tv_sec = (time_t)(until_ms / 1e3)};
-    until.tv_nsec = (long)((until_ms - (double)until.tv_sec * 1e3) * 1e6);
+    struct timespec until = cli_timespec(until_ms);
     while (handle->refreshing &&
            pthread_cond_timedwait(&handle->refreshed, &handle->lock, &until) ==
                0)

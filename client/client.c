@@ -439,14 +439,9 @@ static enum cleave_status open_with(struct cleave *handle,
     return CLEAVE_OK;
 }
 
-/* Waiting with a deadline goes by the monotonic clock, which nobody sets. */
 static void make_locks(struct cleave *handle)
 {
-    pthread_condattr_t monotonic;
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_cond_init(&handle->refreshed, &monotonic);
-    pthread_condattr_destroy(&monotonic);
+    cli_condition_init(&handle->refreshed);
     pthread_mutex_init(&handle->lock, NULL);
     pthread_mutex_init(&handle->computing, NULL);
 }

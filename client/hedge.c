@@ -3,7 +3,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "client/aside.h"
 #include "client/client.h"
@@ -25,8 +24,7 @@ struct cli_hedge {
 static void wait_to_begin(struct cli_hedge *hedge)
 {
     double begin_ms = hedge->begin_ms;
-    struct timespec until = {.tv_sec = (time_t)(begin_ms / 1e3)};
-    until.tv_nsec = (long)((begin_ms - (double)until.tv_sec * 1e3) * 1e6);
+    struct timespec until = cli_timespec(begin_ms);
     while (!hedge->settled && cli_now_ms() < begin_ms)
         pthread_cond_timedwait(&hedge->change, &hedge->job.handle->lock,
                                &until);
@@ -67,7 +65,6 @@ static void end_straggler(struct cleave *handle)
 struct cli_hedge *cli_hedge_open(const struct cli_job *job, double begin_ms)
 {
     struct cleave *handle = job->handle;
-    pthread_condattr_t monotonic;
     while (handle->stragglers && handle->stragglers->done)
         end_straggler(handle);
     if (handle->stragglers)
@@ -84,10 +81,7 @@ struct cli_hedge *cli_hedge_open(const struct cli_job *job, double begin_ms)
                                  .until_ms = job->until_ms,
                                  .decoded = job->decoded,
                                  .decode_ms = job->decode_ms};
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_cond_init(&made->change, &monotonic);
-    pthread_condattr_destroy(&monotonic);
+    cli_condition_init(&made->change);
     if (cli_aside_begin(&made->aside, run, made))
         return made;
     end(made);

@@ -3,7 +3,6 @@
 
 #include <math.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include "client/aside.h"
 #include "client/client.h"
@@ -67,14 +66,10 @@ static void *run(void *context)
 static struct cli_prober *open_prober(struct cleave *handle)
 {
     struct cli_prober *made = calloc(1, sizeof *made);
-    pthread_condattr_t monotonic;
     if (!made)
         return NULL;
     made->handle = handle;
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_cond_init(&made->answered, &monotonic);
-    pthread_condattr_destroy(&monotonic);
+    cli_condition_init(&made->answered);
     return made;
 }
 
@@ -101,8 +96,7 @@ void cli_prober_probe(struct cleave *handle, double wait_ms)
     prober->has_ended = prober->is_late = false;
     prober->timeout_ms = fmin(CLI_PROBE_MOST_MS, handle->request_timeout_ms);
     double until_ms = cli_now_ms() + wait_ms;
-    struct timespec until = {.tv_sec = (time_t)(until_ms / 1e3)};
-    until.tv_nsec = (long)((until_ms - (double)until.tv_sec * 1e3) * 1e6);
+    struct timespec until = cli_timespec(until_ms);
     if (!cli_aside_begin(&prober->aside, run, prober))
         return;
     while (!prober->has_ended &&

@@ -2,8 +2,9 @@
 #include "client/scores.h"
 
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
+
+#include "client/sort.h"
 
 /* Before there is evidence: three standard deviations. */
 #define GUESS 3.0
@@ -21,18 +22,12 @@ void cli_scores_add(struct cli_scores *scores, double score)
         scores->count++;
 }
 
-static int compare_floats(const void *a, const void *b)
-{
-    float left = *(const float *)a, right = *(const float *)b;
-    return (left > right) - (left < right);
-}
-
 double cli_scores_quantile(const struct cli_scores *scores, double share)
 {
     float sorted[CLI_SCORES_KEPT];
     uint32_t count = scores->count;
     memcpy(sorted, scores->kept, sizeof sorted);
-    qsort(sorted, count, sizeof *sorted, compare_floats);
+    cli_sort_floats(sorted, count);
     double rank = ceil(share * (count + 1.0));
     if (rank > count)
         return fmax(GUESS, count > 0 ? (double)sorted[count - 1] : 0);

@@ -6,6 +6,7 @@
 
 #include "client/simulate/events.h"
 #include "client/simulate/noise.h"
+#include "client/sort.h"
 
 /* What cleaved asks for with a 503. */
 #define RETRY_AFTER_MS 1000.0
@@ -245,6 +246,19 @@ bool fleet_run(const struct fleet *fleet, struct fleet_result *result)
     if (now.failed)
         fleet_result_free(result);
     return !now.failed;
+}
+
+float *fleet_sorted_latencies(const struct fleet_result *result)
+{
+    float *sorted = calloc(result->answered + 1, sizeof *sorted);
+    uint64_t count = 0;
+    for (uint64_t i = 0; sorted && i < result->pictures; i++) {
+        if (result->point[i] != FLEET_DROPPED)
+            sorted[count++] = result->latency_ms[i];
+    }
+    if (sorted)
+        cli_sort_floats(sorted, count);
+    return sorted;
 }
 
 void fleet_result_free(struct fleet_result *result)

@@ -17,7 +17,9 @@
  * own, and a decider of its own. The server has `cores` workers, one picture
  * each, and `queue` places to wait in, first come first served; who finds no
  * place is refused at once, and nothing is computed for who gave up waiting.
- * (cleaved lets clients take turns; with one request each that is the same.) */
+ * (cleaved lets clients take turns; with one request each that is the same.
+ * That it computes waiting frames together, some percent quicker, is left
+ * out.) */
 struct fleet {
     const struct world *world; /* of the first device; borrowed */
     struct pilot_order order;
@@ -48,6 +50,10 @@ struct fleet_result {
 
 /* Runs it; the same for the same seed. False without memory. */
 bool fleet_run(const struct fleet *fleet, struct fleet_result *result);
+
+/* The answers' latencies, the smallest first: [answered], for the caller to
+ * free. NULL without memory. */
+float *fleet_sorted_latencies(const struct fleet_result *result);
 
 void fleet_result_free(struct fleet_result *result);
 

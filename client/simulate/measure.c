@@ -7,6 +7,7 @@
 #include "client/clock.h"
 #include "client/device.h"
 #include "client/simulate/noise.h"
+#include "client/sort.h"
 
 #define PICTURE_WIDTH 640u
 #define PICTURE_HEIGHT 480u
@@ -122,12 +123,6 @@ static enum api_status run_full(struct bench *bench, uint16_t point, double *ms)
     return status;
 }
 
-static int compare_doubles(const void *a, const void *b)
-{
-    double left = *(const double *)a, right = *(const double *)b;
-    return (left > right) - (left < right);
-}
-
 static enum api_status time_runs(struct bench *bench, run_fn *run,
                                  uint16_t point, double *median_ms)
 {
@@ -137,7 +132,7 @@ static enum api_status time_runs(struct bench *bench, run_fn *run,
         if (status != API_OK)
             return status;
     }
-    qsort(ms + 1, RUNS, sizeof *ms, compare_doubles);
+    cli_sort_doubles(ms + 1, RUNS);
     *median_ms = ms[1 + RUNS / 2];
     return API_OK;
 }

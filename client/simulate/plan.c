@@ -4,18 +4,14 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "client/sort.h"
+
 #define MS_A_DAY 86400000.0
 #define HOURS_A_DAY 24.0
 #define BYTES_A_GIGABYTE 1e9
 
 /* How much larger the server gets from one try to the next. */
 #define CORES_STEP 1.1
-
-static int compare_floats(const void *a, const void *b)
-{
-    float left = *(const float *)a, right = *(const float *)b;
-    return (left > right) - (left < right);
-}
 
 /* Nearest rank of sorted values; -1 if there are none. */
 static double quantile(const float *sorted, uint64_t count, double share)
@@ -29,8 +25,7 @@ static double quantile(const float *sorted, uint64_t count, double share)
 static void describe_waits(struct fleet_result *result,
                            struct plan_figures *figures)
 {
-    qsort(result->wait_ms, result->served, sizeof *result->wait_ms,
-          compare_floats);
+    cli_sort_floats(result->wait_ms, result->served);
     figures->wait_p50_ms = quantile(result->wait_ms, result->served, 0.50);
     figures->wait_p95_ms = quantile(result->wait_ms, result->served, 0.95);
     figures->wait_p99_ms = quantile(result->wait_ms, result->served, 0.99);
@@ -39,19 +34,17 @@ static void describe_waits(struct fleet_result *result,
 static bool describe_latencies(const struct fleet_result *result,
                                struct plan_figures *figures)
 {
-    float *sorted = calloc(result->answered + 1, sizeof *sorted);
-    uint64_t count = 0;
+    float *sorted = fleet_sorted_latencies(result);
+    uint64_t count = result->answered;
     double sum = 0;
     if (!sorted)
         return false;
     for (uint64_t i = 0; i < result->pictures; i++) {
         if (result->point[i] == FLEET_DROPPED)
             continue;
-        sorted[count++] = result->latency_ms[i];
         sum += (double)result->latency_ms[i];
         figures->shares[result->point[i]] += 1 / (double)result->answered;
     }
-    qsort(sorted, count, sizeof *sorted, compare_floats);
     figures->mean_ms = count > 0 ? sum / (double)count : -1;
     figures->p50_ms = quantile(sorted, count, 0.50);
     figures->p95_ms = quantile(sorted, count, 0.95);

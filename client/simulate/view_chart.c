@@ -160,26 +160,6 @@ static void write_timeline(FILE *out, const struct view *view)
     }
 }
 
-static int compare_floats(const void *a, const void *b)
-{
-    float left = *(const float *)a, right = *(const float *)b;
-    return (left > right) - (left < right);
-}
-
-/* Answers' latencies, sorted; malloc'ed. NULL: none, or no memory. */
-static float *sort_latencies(const struct fleet_result *result)
-{
-    float *sorted = calloc(result->answered + 1, sizeof *sorted);
-    uint64_t count = 0;
-    for (uint64_t i = 0; sorted && i < result->pictures; i++) {
-        if (result->point[i] != FLEET_DROPPED)
-            sorted[count++] = result->latency_ms[i];
-    }
-    if (sorted)
-        qsort(sorted, count, sizeof *sorted, compare_floats);
-    return sorted;
-}
-
 /* Which share of answers takes how long, by every way. */
 static void write_curves(FILE *out, const struct view *view)
 {
@@ -202,7 +182,7 @@ static void write_curves(FILE *out, const struct view *view)
     }
     for (unsigned i = 0; i < view->way_count; i++) {
         const struct view_way *way = &view->ways[i];
-        float *sorted = sort_latencies(&way->result);
+        float *sorted = fleet_sorted_latencies(&way->result);
         if (!sorted)
             continue;
         fprintf(out,
