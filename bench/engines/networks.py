@@ -1,11 +1,13 @@
 """The networks to measure, written for every engine: ONNX, bundle, flatbuffer, ncnn.
 
 Run by the virtual environment of the bench: python networks.py FOLDER writes index.json there.
-Weights are random but repeatable; the heads are those of the default bundle.
+Weights are random but repeatable; the heads are those of the default bundle. Each comes on floats
+and in int8: ours by `cleave_train quantize`, the peers' by ONNX Runtime's quantiser.
 """
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import subprocess
@@ -16,7 +18,12 @@ import numpy as np
 import onnx
 import onnxruntime
 from cleave_train.bundle import Bundle, load_bundle, save_bundle
+from cleave_train.int8.quantize import chosen_graphs, quantize_bundle
 from cleave_train.onnx_import.importer import Request, build_bundle
+from cleave_train.photos import find_photos
+from cleave_train.reference import Reference
+from cleave_train.refit import usable_pixels
+from int8 import on_floats, write_int8
 from layers import layers_of
 from onnx_models import Size, export_onnx, random_network
 from write_onnx import write_onnx
@@ -33,7 +40,7 @@ CLASSIFIERS = {
     "mobilenet_v2_224": ("mobilenet_v2", 224, 0.90, 0.90),
     "efficientnet_lite0_224": ("efficientnet_lite0", 224, 0.90, 0.90),
 }
-HEAD_TARGETS = (0.70, 0.70)
+HEAD_TARGETS = {"fp32": 0.70, "int8": 0.70}
 AGREEMENT = 1e-3  # of the largest output
 
 
@@ -65,7 +72,7 @@ def tflite_output(path: Path, picture: np.ndarray) -> np.ndarray:
     return made.transpose(0, 3, 1, 2) if made.ndim == 4 else made
 
 
-def write_others(bundle: Bundle, graph: str, folder: Path, name: str) -> dict:
+def write_floats(bundle: Bundle, graph: str, folder: Path, name: str) -> dict:
     """The LiteRT and ncnn files of a graph whose ONNX file exists, compared with it."""
     shape = bundle.document["graphs"][graph]["input"]
     layers = layers_of(bundle, graph)
@@ -80,8 +87,24 @@ def write_others(bundle: Bundle, graph: str, folder: Path, name: str) -> dict:
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     subprocess.run([Path(sys.executable).parent / "pnnx", f"{name}.onnx",
                     f"inputshape=[1,{shape[2]},{shape[0]},{shape[1]}]f32", "fp16=0"],
-                   cwd=folder, env=environment, check=True, stdout=subprocess.DEVNULL)
-    return {"name": name, "precision": "fp32", "shape": shape, "graph": graph}
+                   cwd=folder, env=environment, check=True, stdout=subprocess.DEVNULL,
+                   stderr=subprocess.DEVNULL)
+    save_bundle(bundle, folder / f"{name}.safetensors")
+    return {"precision": "fp32", "file": name}
+
+
+def write_bytes(bundle: Bundle, graph: str, folder: Path, name: str, quantised: Bundle) -> dict:
+    """The int8 files: `bundle` is on floats, `quantised` is ours in int8."""
+    pictures = Reference(bundle).normalise(sample_pixels(bundle)).transpose(0, 3, 1, 2)
+    write_int8(bundle, graph, BATCH, list(pictures[:, np.newaxis]), folder / f"{name}.onnx")
+    save_bundle(quantised, folder / f"{name}.safetensors")
+    return {"precision": "int8", "file": name}
+
+
+def sample_pixels(bundle: Bundle) -> np.ndarray:
+    """uint8 [n,h,w,3]: the sample photos as a bundle's network looks at them."""
+    photos = find_photos([ROOT / "models" / "samples"], [])
+    return usable_pixels(photos, bundle.view, len(photos))
 
 
 def main() -> None:
@@ -89,26 +112,35 @@ def main() -> None:
     folder = Path(sys.argv[1])
     folder.mkdir(parents=True, exist_ok=True)
     index = []
+
+    def add(name: str, bundle: Bundle, graph: str, quantised: Bundle, macs: int,
+            targets: dict[str, float]) -> None:
+        for files in (write_floats(bundle, graph, folder, name),
+                      write_bytes(bundle, graph, folder, f"{name}-int8", quantised)):
+            index.append(files | {
+                "name": name, "graph": graph, "macs": macs,
+                "shape": bundle.document["graphs"][graph]["input"],
+                "target": targets[files["precision"]]})
+
     for name, (network, pixels, fp32, int8) in CLASSIFIERS.items():
         print(f"making {name}", file=sys.stderr)
         path = export_onnx(random_network(network, Size(pixels=pixels)), pixels,
                            folder / f"{name}.onnx")
         bundle = build_bundle(Request(path))
-        save_bundle(bundle, folder / f"{name}.safetensors")
         free_batch(path)
-        index.append(write_others(bundle, "full", folder, name) | {
-            "bundle": f"{name}.safetensors", "macs": bundle.point("offload")["tail_macs"],
-            "targets": {"fp32": fp32, "int8": int8}})
-    default = ROOT / "models" / "default.safetensors"
-    bundle = load_bundle(default)
+        quantised = copy.deepcopy(bundle)
+        quantize_bundle(quantised, chosen_graphs(quantised, []), sample_pixels(bundle))
+        add(name, bundle, "full", quantised, bundle.point("offload")["tail_macs"],
+            {"fp32": fp32, "int8": int8})
+    default = load_bundle(ROOT / "models" / "default.safetensors")
+    bundle = on_floats(default)
     heads = {point["head"]: point for point in bundle.document["points"] if "head" in point}
     for graph, point in heads.items():
         name = graph.replace("/", "_")
+        print(f"making {name}", file=sys.stderr)
         write_onnx(bundle.document["graphs"][graph]["input"], layers_of(bundle, graph), BATCH,
                    folder / f"{name}.onnx")
-        index.append(write_others(bundle, graph, folder, name) | {
-            "bundle": str(default), "macs": point["head_macs"],
-            "targets": dict(zip(("fp32", "int8"), HEAD_TARGETS))})
+        add(name, bundle, graph, default, point["head_macs"], HEAD_TARGETS)
     (folder / "index.json").write_text(json.dumps(index, indent=1) + "\n")
 
 

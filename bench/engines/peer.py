@@ -1,6 +1,6 @@
 """One peer, one network, one process: prints the median time of a call as JSON.
 
-python peer.py ENGINE FOLDER NAME THREADS BATCH SECONDS wall|cpu, by the Python of the bench.
+python peer.py ENGINE FOLDER FILE THREADS BATCH SECONDS wall|cpu, by the Python of the bench.
 """
 
 from __future__ import annotations
@@ -78,15 +78,15 @@ def ncnn(path: Path, threads: int, picture: np.ndarray) -> Callable[[], object]:
 
 def main() -> None:
     """Warm up, then take times until the seconds are over."""
-    engine, folder, name, threads, batch, seconds, clock = sys.argv[1:]
+    engine, folder, file, threads, batch, seconds, clock = sys.argv[1:]
     now = {"wall": time.perf_counter, "cpu": time.process_time}[clock]
     entry = next(entry for entry in json.loads((Path(folder) / "index.json").read_text())
-                 if entry["name"] == name)
+                 if entry["file"] == file)
     height, width, channels = entry["shape"]
     picture = np.random.default_rng(1).standard_normal((int(batch), channels, height, width),
                                                        dtype=np.float32)
     prepare = {"onnxruntime": onnxruntime, "openvino": openvino, "litert": litert, "ncnn": ncnn}
-    call = prepare[engine](Path(folder) / name, int(threads), picture)
+    call = prepare[engine](Path(folder) / file, int(threads), picture)
     call()
     began = now()
     while now() - began < WARM_UP_SECONDS:
