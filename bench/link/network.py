@@ -20,7 +20,9 @@ RELAY = pathlib.Path(__file__).with_name("relay")
 SERVER_ADDRESS = "10.83.0.2"
 PLACES = {"device": "10.83.0.1/24", "wire": None, "server": SERVER_ADDRESS + "/24"}
 # Short frames, so that the bucket of the shaper is small, too: what it holds leaves at once, and
-# would flatter small requests.
+# would flatter small requests. TCP hands a shaper several frames as one, whatever ethtool says; one
+# that does not fit into the bucket of a lower rate would block it until the rate is as high again.
+# So each frame goes by itself (gso_max_segs 1).
 MTU_BYTES = 576
 BUCKET_BYTES = 600
 BUCKET_S = 0.004
@@ -99,7 +101,7 @@ class Network:
             inside = ("ip", "netns", "exec", namespace)
             checked(*inside, "ethtool", "-K", end, "tx", "off", "tso", "off", "gso", "off",
                     "gro", "off")
-            checked(*inside, "ip", "link", "set", end, "mtu", MTU_BYTES, "up")
+            checked(*inside, "ip", "link", "set", end, "mtu", MTU_BYTES, "gso_max_segs", 1, "up")
         checked("ip", "-n", there, "link", "set", "lo", "up")
         checked("ip", "-n", there, "address", "add", PLACES[place], "dev", "shaped")
         self.shapers.append(self.start(place, "tc", "-batch", "-", stdin=subprocess.PIPE, text=True,
