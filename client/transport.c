@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "client/clock.h"
@@ -35,6 +36,7 @@ struct channel {
     CURL *curl;
     CURLM *multi;         /* drives it, and keeps its connections */
     struct channel *next; /* idle one */
+    bool is_asking;       /* a request is under way */
     char curl_error[CURL_ERROR_SIZE];
 };
 
@@ -175,6 +177,18 @@ static bool is_loopback(const char *url)
             (host[9] == '\0' || host[9] == ':' || host[9] == '/'));
 }
 
+/* A connection that is closed under a request was given up. What the kernel
+ * still holds of the body would go on filling a thin link, and keep what is
+ * asked next waiting: a reset drops it. */
+static int close_socket(void *context, curl_socket_t fd)
+{
+    const struct channel *channel = context;
+    const struct linger reset = {.l_onoff = 1, .l_linger = 0};
+    if (channel->is_asking)
+        setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
+    return close(fd);
+}
+
 static bool set_up(const struct cli_transport *transport,
                    struct channel *channel)
 {
@@ -189,6 +203,8 @@ static bool set_up(const struct cli_transport *transport,
         curl_easy_setopt(curl, CURLOPT_USERAGENT, "cleave/" CLEAVE_VERSION) ||
         curl_easy_setopt(curl, CURLOPT_TCP_NODELAY, 1L) ||
         curl_easy_setopt(curl, CURLOPT_MAXAGE_CONN, IDLE_REUSE_S) ||
+        curl_easy_setopt(curl, CURLOPT_CLOSESOCKETFUNCTION, close_socket) ||
+        curl_easy_setopt(curl, CURLOPT_CLOSESOCKETDATA, channel) ||
         curl_multi_setopt(channel->multi, CURLMOPT_MAXCONNECTS, 2L) ||
         curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, on_body) ||
         curl_easy_setopt(curl, CURLOPT_HEADERFUNCTION, on_header);
@@ -464,7 +480,7 @@ static enum api_status explain(const struct cli_transport *transport,
 }
 
 /* Like curl_easy_perform, but ends as soon as off_fd is readable. */
-static CURLcode perform(const struct channel *channel, const int *off_fd)
+static CURLcode perform(struct channel *channel, const int *off_fd)
 {
     CURLcode code = CURLE_OUT_OF_MEMORY;
     struct curl_waitfd off = {.events = CURL_WAIT_POLLIN};
@@ -473,6 +489,7 @@ static CURLcode perform(const struct channel *channel, const int *off_fd)
         off.fd = *off_fd;
     if (curl_multi_add_handle(channel->multi, channel->curl) != CURLM_OK)
         return code;
+    channel->is_asking = true;
     while (curl_multi_perform(channel->multi, &running) == CURLM_OK &&
            running > 0 && off.revents == 0)
         (void)curl_multi_poll(channel->multi, off_fd ? &off : NULL,
@@ -483,6 +500,7 @@ static CURLcode perform(const struct channel *channel, const int *off_fd)
     else if (off.revents != 0)
         code = CURLE_ABORTED_BY_CALLBACK;
     curl_multi_remove_handle(channel->multi, channel->curl);
+    channel->is_asking = false;
     return code;
 }
 
