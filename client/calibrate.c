@@ -10,8 +10,6 @@
 #include "client/sort.h"
 
 #define UPLOAD_BYTES 8192u
-#define PROBE_LEAST_MS 1.0
-#define PROBE_SHARE 0.5
 
 #define SAMPLES_MOST 100u
 
@@ -77,24 +75,15 @@ void cli_calibrate_device(struct cleave *handle, double most_ms)
     }
 }
 
-void cli_calibrate_link(struct cleave *handle, double left_ms, double spare_ms)
+void cli_calibrate_link(struct cleave *handle,
+                        const struct cli_question *question, double spare_ms)
 {
-    double timeout_ms = 0;
-    int local = cli_client_local_point(handle);
-    bool is_needed =
-        local < 0 ||
-        (isfinite(left_ms) &&
-         cli_decider_needs_server(&handle->decider, (uint16_t)local, left_ms));
-    if (!handle->transport ||
-        !cli_decider_wants_probe(&handle->decider, is_needed, cli_now_ms(),
-                                 &timeout_ms))
-        return;
-    /* The other half of the time is for the picture itself. */
-    timeout_ms = fmin(timeout_ms,
-                      fmin(spare_ms * PROBE_SHARE, handle->request_timeout_ms));
-    if (timeout_ms < PROBE_LEAST_MS)
-        return;
-    cli_prober_probe(handle, timeout_ms);
+    double wait_ms = 0;
+    if (handle->transport &&
+        cli_decider_wants_probe(&handle->decider, question,
+                                cli_client_local_point(handle), spare_ms,
+                                &wait_ms))
+        cli_prober_probe(handle, wait_ms);
 }
 
 /* Nearest rank: the smallest value that `share` of all do not exceed. */

@@ -346,8 +346,8 @@ static void calibrate_servers(struct cli_job *job)
         return;
     handle->probing = true;
     cli_servers_fail_back(handle, cli_job_remote_timeout_ms(job));
-    cli_calibrate_link(handle, cli_job_left_ms(job),
-                       cli_job_remote_timeout_ms(job));
+    struct cli_question question = cli_job_question(job, NULL, -1);
+    cli_calibrate_link(handle, &question, cli_job_remote_timeout_ms(job));
     handle->probing = false;
 }
 

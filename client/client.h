@@ -124,10 +124,11 @@ bool cli_client_is_current(const struct cleave *handle);
  * already decoded, for about `most_ms`; what is left is guessed by MACs. */
 void cli_calibrate_device(struct cleave *handle, double most_ms);
 
-/* One probe when the decider wants one for a picture that has `left_ms`, within
- * half of `spare_ms`, so that no picture has to try a failed server. Its
- * failure only reaches the breaker. */
-void cli_calibrate_link(struct cleave *handle, double left_ms, double spare_ms);
+/* One probe when the decider wants one for the picture in question, that
+ * leaves the server `spare_ms`, so that no picture has to try a failed server.
+ * Its failure only reaches the breaker. */
+void cli_calibrate_link(struct cleave *handle,
+                        const struct cli_question *question, double spare_ms);
 
 /* Fills *error (if not NULL) and returns `status`. */
 enum cleave_status cli_client_fail(struct cleave_error *error,

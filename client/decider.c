@@ -31,6 +31,11 @@
 #define PROBE_MOST_MS 1000.0
 #define LATE_PROBES_BELIEVED 3u
 
+/* The rest of the time is for the picture itself; a probe that could be waited
+ * for so briefly is not worth it. */
+#define PROBE_SHARE 0.5
+#define WAIT_LEAST_MS 1.0
+
 void cli_decider_reset(struct cli_decider *decider, uint32_t seed)
 {
     *decider = (struct cli_decider){
@@ -208,28 +213,57 @@ void cli_decider_saw_server(struct cli_decider *decider, uint16_t point,
     cli_cost_observe(&decider->server, point, tail_macs, compute_ms);
 }
 
-bool cli_decider_needs_server(const struct cli_decider *decider,
-                              uint16_t local_point, double deadline_ms)
+static double alone_ms(const struct cli_decider *decider,
+                       const struct cli_question *question,
+                       uint16_t local_point)
 {
-    const struct cli_estimate *alone = &decider->device.point_ms[local_point];
-    return deadline_ms > 0 && alone->samples > 0 &&
-           decider->decode_ms.mean + alone->mean > deadline_ms;
+    struct cli_policy_input input = cli_decider_input(decider, question);
+    return cli_policy_predict(&input, local_point).expected_ms;
 }
 
-bool cli_decider_wants_probe(struct cli_decider *decider, bool is_needed,
-                             double now_ms, double *timeout_ms)
+double cli_decider_patience_ms(const struct cli_decider *decider,
+                               const struct cli_question *question,
+                               int local_point)
 {
-    *timeout_ms = PROBE_MOST_MS;
+    double left_ms =
+        question->deadline_ms > 0 ? question->deadline_ms : INFINITY;
+    if (!isfinite(left_ms) || local_point < 0)
+        return left_ms;
+    double reserve_ms = alone_ms(decider, question, (uint16_t)local_point);
+    /* Where the device alone would be late, only the server can be in time. */
+    return reserve_ms < left_ms ? fmax(left_ms - reserve_ms, left_ms / 2)
+                                : left_ms;
+}
+
+/* Would the device alone be late, or answer nothing? */
+static bool needs_server(const struct cli_decider *decider,
+                         const struct cli_question *question, int local_point)
+{
+    return local_point < 0 ||
+           (question->deadline_ms > 0 &&
+            alone_ms(decider, question, (uint16_t)local_point) >
+                question->deadline_ms);
+}
+
+bool cli_decider_wants_probe(struct cli_decider *decider,
+                             const struct cli_question *question,
+                             int local_point, double spare_ms, double *wait_ms)
+{
+    *wait_ms = PROBE_MOST_MS;
     if (decider->link.least_ms > 0)
-        *timeout_ms = fmin(
+        *wait_ms = fmin(
             fmax(PROBE_ROUND_TRIPS * decider->link.least_ms, PROBE_LEAST_MS),
             PROBE_MOST_MS);
-    if (decider->breaker.failures > 0)
-        return is_needed || cli_breaker_allows(&decider->breaker, now_ms);
-    if (!decider->went_alone || decider->objective != CLI_LATENCY ||
-        now_ms < decider->probe_after_ms)
+    *wait_ms = fmin(*wait_ms, PROBE_SHARE * spare_ms);
+    if (*wait_ms < WAIT_LEAST_MS)
         return false;
-    decider->probe_after_ms = now_ms + pause_ms(decider);
+    if (decider->breaker.failures > 0)
+        return cli_breaker_allows(&decider->breaker, question->now_ms) ||
+               needs_server(decider, question, local_point);
+    if (!decider->went_alone || decider->objective != CLI_LATENCY ||
+        question->now_ms < decider->probe_after_ms)
+        return false;
+    decider->probe_after_ms = question->now_ms + pause_ms(decider);
     return true;
 }
 

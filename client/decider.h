@@ -100,14 +100,24 @@ void cli_decider_saw_server(struct cli_decider *decider, uint16_t point,
                             uint64_t tail_macs, double queue_ms,
                             double compute_ms);
 
-/* Is it time for a probe? By one a broken connection is tried again, and a
- * link that was too slow for any picture. `is_needed`: the device alone would
- * be late, so that no pause after a failure is kept. *timeout_ms: how long a
- * picture waits for it, a few round trips of better days. Then it was silent;
- * but it goes on beside the pictures for CLI_PROBE_MOST_MS, or until the next
- * one. */
-bool cli_decider_wants_probe(struct cli_decider *decider, bool is_needed,
-                             double now_ms, double *timeout_ms);
+/* How long the server may take for the picture in question: what is left of
+ * its deadline (INFINITY: it has none), less what the device needs to answer by
+ * `local_point` (-1: it cannot) after the server has failed, if that fits, but
+ * never less than half of it. */
+double cli_decider_patience_ms(const struct cli_decider *decider,
+                               const struct cli_question *question,
+                               int local_point);
+
+/* Is it time for a probe, before the picture in question? By one a broken
+ * connection is tried again, and a link that was too slow for any picture.
+ * Where the device alone, by `local_point`, cannot be in time no pause after a
+ * failure is kept. *wait_ms: how long the picture waits for it, a few round
+ * trips of better days, and half of `spare_ms`, the server's time, at most.
+ * Then it was silent; but it goes on beside the pictures for CLI_PROBE_MOST_MS,
+ * or until the next one. */
+bool cli_decider_wants_probe(struct cli_decider *decider,
+                             const struct cli_question *question,
+                             int local_point, double spare_ms, double *wait_ms);
 
 /* Without that, a link that has become slow would never answer in time. */
 #define CLI_PROBE_MOST_MS 2000.0
@@ -117,10 +127,5 @@ bool cli_decider_wants_probe(struct cli_decider *decider, bool is_needed,
  * One or two are a stall that ends, so that the next probe only comes soon. */
 bool cli_decider_believes_late_probe(struct cli_decider *decider,
                                      double now_ms);
-
-/* Would the device alone answer later than `deadline_ms` (0: none) from now,
- * by its local point? */
-bool cli_decider_needs_server(const struct cli_decider *decider,
-                              uint16_t local_point, double deadline_ms);
 
 #endif

@@ -80,17 +80,13 @@ static struct cli_forecast forecast_local(const struct cli_job *job,
 
 double cli_job_remote_timeout_ms(const struct cli_job *job)
 {
-    double left_ms = cli_job_left_ms(job);
+    struct cli_question question = cli_job_question(job, NULL, -1);
     int local = cli_client_local_point(job->handle);
-    double alone_ms = isfinite(left_ms) && local >= 0
-                          ? forecast_local(job, (uint16_t)local).expected_ms
-                          : 0;
-    /* Where the device alone would be late, only the server can be in time. */
-    if (alone_ms < left_ms && alone_ms > 0)
-        left_ms = fmax(left_ms - alone_ms, left_ms / 2);
+    double most_ms =
+        cli_decider_patience_ms(&job->handle->decider, &question, local);
     if (local >= 0 && job->give_up_ms > 0)
-        left_ms = fmin(left_ms, job->give_up_ms - cli_now_ms());
-    return fmin(left_ms, job->handle->request_timeout_ms);
+        most_ms = fmin(most_ms, job->give_up_ms - question.now_ms);
+    return fmin(most_ms, job->handle->request_timeout_ms);
 }
 
 enum cleave_status cli_job_decode(struct cli_job *job)

@@ -5,9 +5,8 @@
 
 #define REQUEST_TIMEOUT_MS 10000.0
 
-/* Below these a picture is not worth a request, and a link not a probe. */
+/* Below this a picture is not worth a request. */
 #define REQUEST_LEAST_MS 1.0
-#define PROBE_LEAST_MS 1.0
 
 static const struct api_point *info_of(const struct pilot *pilot,
                                        uint16_t point)
@@ -57,9 +56,6 @@ static void end_probe(struct pilot *pilot)
 static void probe(struct pilot *pilot, double wait_ms)
 {
     double start_ms = pilot->now_ms;
-    wait_ms = fmin(wait_ms, (pilot->until_ms - pilot->now_ms) / 2);
-    if (wait_ms < PROBE_LEAST_MS)
-        return;
     pilot->probe_ms = world_link_ms(pilot->world, pilot->picture, 0, start_ms);
     pilot->now_ms += fmin(pilot->probe_ms, wait_ms);
     pilot->probe_end_ms = INFINITY;
@@ -152,18 +148,25 @@ static bool is_local(const struct pilot *pilot)
     return info_of(pilot, pilot->point)->kind == API_POINT_LOCAL;
 }
 
-/* How long to wait for the server. Where the point was not chosen, the deadline
- * alone bounds it, less what the device needs if it can be in time. */
-static double patience_ms(const struct pilot *pilot, double wait_until_ms)
+/* How long the server may take. */
+static double patience_ms(const struct pilot *pilot, double give_up_ms)
 {
-    const struct cli_decider *decider = &pilot->decider;
-    double left_ms = fmin(wait_until_ms, pilot->until_ms) - pilot->now_ms;
-    double alone_ms =
-        decider->decode_ms.mean +
-        decider->device.point_ms[world_local_point(pilot->world)].mean;
-    if (pilot->order.kind >= 0 && isfinite(left_ms) && alone_ms < left_ms)
-        left_ms = fmax(left_ms - alone_ms, left_ms / 2);
-    return fmin(left_ms, REQUEST_TIMEOUT_MS);
+    struct cli_question question = question_of(pilot, NULL);
+    double most_ms = cli_decider_patience_ms(&pilot->decider, &question,
+                                             world_local_point(pilot->world));
+    most_ms = fmin(most_ms, give_up_ms - pilot->now_ms);
+    return fmin(most_ms, REQUEST_TIMEOUT_MS);
+}
+
+static void probe_if_due(struct pilot *pilot)
+{
+    struct cli_question question = question_of(pilot, NULL);
+    double wait_ms;
+    if (pilot->order.kind != API_POINT_LOCAL &&
+        cli_decider_wants_probe(&pilot->decider, &question,
+                                world_local_point(pilot->world),
+                                patience_ms(pilot, INFINITY), &wait_ms))
+        probe(pilot, wait_ms);
 }
 
 bool pilot_begin(struct pilot *pilot, uint64_t picture, double due_ms,
@@ -173,14 +176,9 @@ bool pilot_begin(struct pilot *pilot, uint64_t picture, double due_ms,
     pilot->picture = picture;
     pilot->now_ms = start_ms;
     pilot->until_ms = deadline_ms > 0 ? due_ms + deadline_ms : INFINITY;
-    double wait_ms;
     end_probe(pilot);
-    bool is_needed = cli_decider_needs_server(
-        &pilot->decider, world_local_point(pilot->world), deadline_ms);
-    if (pilot->order.kind != API_POINT_LOCAL &&
-        cli_decider_wants_probe(&pilot->decider, is_needed, pilot->now_ms,
-                                &wait_ms))
-        probe(pilot, wait_ms);
+    probe_if_due(pilot);
+    double wait_ms;
     int point = choose(pilot, &wait_ms);
     if (point < 0) {
         answer_alone(pilot, false);

@@ -126,25 +126,56 @@ START_TEST(test_silence_is_a_failure_only_if_it_surprises)
 }
 END_TEST
 
+/* Before a picture that has `left_ms` (0: no deadline), half for its probe. */
+static bool wants_probe(double at_ms, double left_ms, double *wait_ms)
+{
+    struct cli_question asked = question;
+    asked.now_ms = at_ms;
+    asked.deadline_ms = left_ms;
+    double spare_ms = cli_decider_patience_ms(&decider, &asked, LOCAL);
+    return cli_decider_wants_probe(&decider, &asked, LOCAL, spare_ms, wait_ms);
+}
+
 START_TEST(test_probes)
 {
     set_up();
-    double timeout_ms = 0;
-    ck_assert(!cli_decider_wants_probe(&decider, false, 0, &timeout_ms));
+    double wait_ms = 0;
+    ck_assert(!wants_probe(0, 0, &wait_ms));
     for (int i = 0; i < 20; i++)
         picture(50, 1);
-    ck_assert(!cli_decider_wants_probe(&decider, true, now_ms, &timeout_ms));
+    ck_assert(!wants_probe(now_ms, 200, &wait_ms));
     cli_decider_saw_failure(&decider, 0, now_ms);
-    ck_assert(!cli_decider_wants_probe(&decider, false, now_ms, &timeout_ms));
+    ck_assert(!wants_probe(now_ms, 0, &wait_ms));
+    ck_assert(!wants_probe(now_ms, 400, &wait_ms));
     /* A picture that only the server can answer in time does not wait. */
-    ck_assert(cli_decider_wants_probe(&decider, true, now_ms, &timeout_ms));
-    ck_assert(
-        cli_decider_wants_probe(&decider, false, now_ms + 300, &timeout_ms));
-    ck_assert_double_ge(timeout_ms, 4 * 50);
-    ck_assert_double_le(timeout_ms, 4 * 60);
-    ck_assert(!cli_decider_needs_server(&decider, LOCAL, 0));
-    ck_assert(!cli_decider_needs_server(&decider, LOCAL, 400));
-    ck_assert(cli_decider_needs_server(&decider, LOCAL, 200));
+    ck_assert(wants_probe(now_ms, 200, &wait_ms));
+    ck_assert_double_eq(wait_ms, 100);
+    ck_assert(!wants_probe(now_ms, 1, &wait_ms));
+    ck_assert(cli_decider_wants_probe(&decider, &question, -1, INFINITY,
+                                      &wait_ms));
+    ck_assert(wants_probe(now_ms + 300, 0, &wait_ms));
+    ck_assert_double_ge(wait_ms, 4 * 50);
+    ck_assert_double_le(wait_ms, 4 * 60);
+}
+END_TEST
+
+START_TEST(test_patience)
+{
+    set_up();
+    ck_assert(isinf(cli_decider_patience_ms(&decider, &question, LOCAL)));
+    question.deadline_ms = 1000;
+    double alone_ms =
+        1000 - cli_decider_patience_ms(&decider, &question, LOCAL);
+    ck_assert_double_gt(alone_ms, 200);
+    ck_assert_double_lt(alone_ms, 400);
+    ck_assert_double_eq(cli_decider_patience_ms(&decider, &question, -1), 1000);
+    /* The device's answer barely fits, or not at all. */
+    question.deadline_ms = alone_ms + 1;
+    ck_assert_double_eq(cli_decider_patience_ms(&decider, &question, LOCAL),
+                        question.deadline_ms / 2);
+    question.deadline_ms = alone_ms - 1;
+    ck_assert_double_eq(cli_decider_patience_ms(&decider, &question, LOCAL),
+                        question.deadline_ms);
 }
 END_TEST
 
@@ -216,6 +247,7 @@ Suite *make_suite(void)
     tcase_add_test(group, test_collapse_is_answered_within_two_pictures);
     tcase_add_test(group, test_silence_is_a_failure_only_if_it_surprises);
     tcase_add_test(group, test_probes);
+    tcase_add_test(group, test_patience);
     tcase_add_test(group, test_late_probes_are_believed_in_the_end);
     tcase_add_test(group, test_data_plan_is_kept);
     tcase_add_test(group, test_new_points_forget_the_old_ones);

@@ -8,6 +8,7 @@
 #include "client/cmd.h"
 #include "client/simulate/events.h"
 #include "client/simulate/options.h"
+#include "client/simulate/pilot.h"
 #include "client/simulate/plan.h"
 #include "client/simulate/subject.h"
 #include "scratch.h"
@@ -412,6 +413,23 @@ START_TEST(test_wrong_options_are_refused)
 }
 END_TEST
 
+/* What is left of the deadline counts, as on a device. */
+START_TEST(test_a_picture_that_has_waited_tries_the_server)
+{
+    static struct pilot pilot;
+    const struct pilot_order order = {.deadline_ms = 400,
+                                      .power = CLI_POWER_DEFAULT,
+                                      .kind = -1,
+                                      .point = -1};
+    pilot_reset(&pilot, &world, &order, 1);
+    cli_decider_saw_failure(&pilot.decider, 5000, 0);
+    ck_assert(!pilot_begin(&pilot, 0, 1000, 1000));
+    ck_assert_double_eq(pilot.probe_bytes, 0);
+    ck_assert(pilot_begin(&pilot, 1, 2000, 2200));
+    ck_assert_double_gt(pilot.probe_bytes, 0);
+}
+END_TEST
+
 Suite *make_suite(void)
 {
     Suite *suite = suite_create("simulate");
@@ -430,6 +448,7 @@ Suite *make_suite(void)
     tcase_add_test(cases, test_cores_are_found);
     tcase_add_test(cases, test_the_newest_picture_is_kept);
     tcase_add_test(cases, test_late_answers_are_misses);
+    tcase_add_test(cases, test_a_picture_that_has_waited_tries_the_server);
     tcase_add_test(cases, test_the_same_seed_gives_the_same_fleet);
     tcase_add_test(cases, test_a_bundle_is_measured);
     tcase_add_test(cases, test_a_devices_file_is_taken);
