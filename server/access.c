@@ -25,14 +25,26 @@ static struct srv_series *series_of(const struct srv_request *request)
     return request->model->series[point >= 0 ? point : (int)API_LIMIT_POINTS];
 }
 
-static void count(const struct srv_request *request, int64_t total_us)
+static enum srv_log_level level_of(const struct srv_request *request)
+{
+    return request->reply.code == 500 ? SRV_ERROR
+           : is_inference(request)    ? SRV_INFO
+                                      : SRV_DEBUG;
+}
+
+static int64_t total_us(const struct srv_request *request)
+{
+    return request->answered_us - request->started_us;
+}
+
+static void count(const struct srv_request *request)
 {
     const struct srv_infer *infer = &request->infer;
     struct srv_observation observation = {
         .route = srv_route_pattern_index(request->route),
         .http_code = request->reply.code,
         .series = is_inference(request) ? series_of(request) : NULL,
-        .total_us = total_us,
+        .total_us = total_us(request),
         .queue_us = infer->queue_us,
         .decode_us = infer->decode_us,
         .infer_us = infer->infer_us,
@@ -57,10 +69,11 @@ static void begin_line(struct srv_log_line *line,
         srv_log_text(line, "client", request->client);
 }
 
-static void fill_line(struct srv_log_line *line,
-                      const struct srv_request *request, int64_t total_us)
+static void compose(struct srv_log_line *line,
+                    const struct srv_request *request)
 {
     const struct srv_infer *infer = &request->infer;
+    srv_log_compose(line, level_of(request), "request");
     begin_line(line, request);
     srv_log_number(line, "status", request->reply.code);
     if (request->model) {
@@ -70,7 +83,7 @@ static void fill_line(struct srv_log_line *line,
     if (infer->point >= 0)
         srv_log_text(line, "point",
                      request->model->info.points[infer->point].id);
-    srv_log_ms(line, "duration_ms", total_us);
+    srv_log_ms(line, "duration_ms", total_us(request));
     if (request->received_us > 0)
         srv_log_ms(line, "receive_ms",
                    request->received_us - request->started_us);
@@ -94,28 +107,32 @@ static bool is_sampled(const struct srv_request *request)
                0;
 }
 
-void srv_access_record(const struct srv_request *request)
+static bool is_slow(const struct srv_request *request)
 {
-    const struct srv_config *config = request->app->config;
-    int64_t total_us = srv_now_us() - request->started_us;
-    bool failed = request->reply.code == 500;
-    bool slow =
-        is_inference(request) && total_us >= (int64_t)config->slow_ms * 1000;
-    enum srv_log_level level = failed                  ? SRV_ERROR
-                               : is_inference(request) ? SRV_INFO
-                                                       : SRV_DEBUG;
-    bool printed =
-        srv_log_shows(level) && (failed || slow || is_sampled(request));
-    count(request, total_us);
-    if (!printed && !slow)
-        return;
-    struct srv_log_line line;
-    srv_log_compose(&line, level, "request");
-    fill_line(&line, request, total_us);
-    if (slow)
+    return is_inference(request) &&
+           total_us(request) >= (int64_t)request->app->config->slow_ms * 1000;
+}
+
+void srv_access_record(struct srv_request *request)
+{
+    request->answered_us = srv_now_us();
+    count(request);
+    if (is_slow(request)) {
+        struct srv_log_line line;
+        compose(&line, request);
         srv_slow_add(request->app->slow, &line);
-    if (printed)
-        srv_log_end(&line);
+    }
+}
+
+void srv_access_log(const struct srv_request *request)
+{
+    struct srv_log_line line;
+    enum srv_log_level level = level_of(request);
+    if (!srv_log_shows(level) ||
+        (level != SRV_ERROR && !is_slow(request) && !is_sampled(request)))
+        return;
+    compose(&line, request);
+    srv_log_end(&line);
 }
 
 void srv_access_abort(const struct srv_request *request, int reason)

@@ -207,7 +207,9 @@ static void on_completed(void *context, struct MHD_Connection *connection,
     (void)connection;
     if (!exchange)
         return;
-    if (exchange->phase != REPLIED)
+    if (exchange->phase == REPLIED)
+        srv_access_log(exchange->request);
+    else
         srv_access_abort(exchange->request, (int)code);
     /* The library refuses some headers by itself, before it asks us. */
     if (exchange->phase == HEADERS && code == MHD_REQUEST_TERMINATED_WITH_ERROR)

@@ -74,6 +74,7 @@ struct srv_request {
     size_t body_bytes;             /* received so far */
     int64_t started_us;            /* headers complete, by srv_now_us */
     int64_t received_us;           /* body complete */
+    int64_t answered_us;           /* reply ready to be sent */
     struct srv_infer infer;
     struct srv_reply reply;
 };

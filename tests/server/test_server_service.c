@@ -402,7 +402,7 @@ END_TEST
 
 START_TEST(requests_are_logged)
 {
-    size_t bytes, log_bytes;
+    size_t bytes;
     char *photo = file_read(PHOTO, &bytes);
     struct exchange exchange;
     exchange_send(NULL, &server, "GET", "/nowhere/%22\"?x",
@@ -412,7 +412,8 @@ START_TEST(requests_are_logged)
     char id[100];
     exchange_header(&exchange, "X-Request-Id", id, sizeof id);
     exchange_free(&exchange);
-    char *log = file_read(server.log, &log_bytes);
+    free(server_log_wait(&server, "find-me", 1));
+    char *log = server_log_wait(&server, id, 1);
     int found = 0;
     char *rest = NULL;
     for (char *line = strtok_r(log, "\n", &rest); line;
