@@ -28,6 +28,8 @@ static const struct row rows[API_STATUS_COUNT] = {
     [API_TOO_LARGE] = {"too-large", "Larger than a limit allows", 413, 1},
     [API_UNSUPPORTED_MEDIA] = {"unsupported-media", "Unsupported media type",
                                415, 1},
+    [API_EXPECTATION_FAILED] = {"expectation-failed",
+                                "Expectation cannot be met", 417, 1},
     [API_UNPROCESSABLE] = {"unprocessable", "Contents cannot be processed", 422,
                            1},
     [API_OVERLOADED] = {"overloaded", "Server busy or draining", 503, 1},

@@ -19,6 +19,7 @@ enum api_status {
     API_LENGTH_REQUIRED,    /* body without Content-Length */
     API_TOO_LARGE,          /* body, pixels or list beyond its limit */
     API_UNSUPPORTED_MEDIA,  /* neither the right type nor convertible to it */
+    API_EXPECTATION_FAILED, /* Expect asks for what no server here does */
     API_UNPROCESSABLE,      /* right type, broken contents */
     API_OVERLOADED,         /* queue full, or draining: try again later */
     API_QUOTA,              /* this client has too much waiting: later */

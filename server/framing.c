@@ -33,7 +33,10 @@ void srv_framing_see(struct srv_framing *framing, const char *name,
     } else if (strcasecmp(name, "Transfer-Encoding") == 0) {
         framing->transfer_encoding = true;
     } else if (strcasecmp(name, "Expect") == 0) {
-        framing->expects_continue = strcasecmp(value, "100-continue") == 0;
+        if (strcasecmp(value, "100-continue") == 0)
+            framing->expects_continue = true;
+        else
+            framing->expects_other = true;
     } else if (strcasecmp(name, "Host") == 0) {
         framing->hosts++;
     }
@@ -59,5 +62,8 @@ enum api_status srv_framing_check(const struct srv_framing *framing,
     if (framing->hosts > 1 ||
         (framing->hosts == 0 && strcmp(version, "HTTP/1.1") == 0))
         return api_fail(error, API_BAD_REQUEST, "send exactly one Host");
+    if (framing->expects_other)
+        return api_fail(error, API_EXPECTATION_FAILED,
+                        "Expect may only be 100-continue");
     return API_OK;
 }

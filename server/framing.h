@@ -17,6 +17,7 @@ struct srv_framing {
     bool bad_name;    /* a header's name is no token (RFC 9110, 5.6.2) */
     bool transfer_encoding;
     bool expects_continue;
+    bool expects_other; /* than 100-continue */
 };
 
 void srv_framing_see(struct srv_framing *framing, const char *name,
@@ -24,7 +25,8 @@ void srv_framing_see(struct srv_framing *framing, const char *name,
 
 /* API_BAD_REQUEST or API_LENGTH_REQUIRED with a reason unless a body, if there
  * is one, has exactly one length, and a request of HTTP/1.1 exactly one Host
- * (RFC 9112, sections 3.2, 5.1 and 6.3). */
+ * (RFC 9112, sections 3.2, 5.1 and 6.3); API_EXPECTATION_FAILED if the client
+ * waits for something else than leave to go on (RFC 9110, section 10.1.1). */
 enum api_status srv_framing_check(const struct srv_framing *framing,
                                   const char *version, struct api_error *error);
 

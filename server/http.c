@@ -4,6 +4,7 @@
 #include "server/http.h"
 
 #include <microhttpd.h>
+#include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -52,6 +53,7 @@ struct connection {
     struct srv_reaper_entry *entry;
     struct srv_peer *peer; /* NULL: cut off */
     bool surplus;
+    bool idle; /* between an answer and the next request */
 };
 
 enum phase { HEADERS, BODY, WAITING, REPLIED };
@@ -119,6 +121,8 @@ static void take_leave(struct srv_http *http, int socket,
     bool cut = srv_reaper_remove(http->reaper, connection->entry);
     if (connection->peer && !cut)
         srv_linger_take(http->linger, socket);
+    if (cut && !connection->idle)
+        srv_metrics_reject(http->app->metrics, SRV_REJECT_SLOW);
     srv_peers_leave(http->peers, connection->peer);
     free(connection);
 }
@@ -180,6 +184,7 @@ static void *on_target(void *context, const char *target,
     exchange->connection = connection;
     exchange->entry = own->entry;
     exchange->surplus = own->surplus;
+    own->idle = false;
     exchange->request->exchange = exchange;
     identify_client(exchange);
     if (!own->surplus)
@@ -204,16 +209,14 @@ static void on_completed(void *context, struct MHD_Connection *connection,
 {
     struct srv_http *http = context;
     struct exchange *exchange = *request_context;
-    (void)connection;
     if (!exchange)
         return;
     if (exchange->phase == REPLIED)
         srv_access_log(exchange->request);
     else
         srv_access_abort(exchange->request, (int)code);
-    /* The library refuses some headers by itself, before it asks us. */
-    if (exchange->phase == HEADERS && code == MHD_REQUEST_TERMINATED_WITH_ERROR)
-        srv_metrics_reject(http->app->metrics, SRV_REJECT_UNREADABLE);
+    connection_of(connection)->idle =
+        code == MHD_REQUEST_TERMINATED_COMPLETED_OK;
     srv_reaper_arm(exchange->entry, srv_now_us() + IDLE_US);
     drop_body(exchange);
     srv_request_close(&exchange->request);
@@ -454,10 +457,28 @@ void srv_request_resume(struct srv_request *request)
     MHD_resume_connection(exchange->connection);
 }
 
+/* The library answers by itself what it cannot read, often before it tells us
+ * that there is a request; but it tells its log, and gives the code. */
+static void on_library_message(void *context, const char *format,
+                               va_list arguments)
+{
+    static const char answer[] =
+        "Error processing request (HTTP response code is %u ";
+    struct srv_metrics *metrics = ((struct srv_http *)context)->app->metrics;
+    if (strncmp(format, answer, sizeof answer - 1) != 0)
+        return;
+    const struct srv_observation observation = {
+        .route = srv_route_pattern_index(NULL),
+        .http_code = (int)va_arg(arguments, unsigned),
+    };
+    srv_metrics_observe(metrics, &observation);
+    srv_metrics_reject(metrics, SRV_REJECT_UNREADABLE);
+}
+
 static struct MHD_Daemon *start(struct srv_http *http, int listening)
 {
     const struct srv_config *config = http->app->config;
-    const unsigned flags = MHD_USE_EPOLL_INTERNAL_THREAD |
+    const unsigned flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_USE_ERROR_LOG |
                            MHD_ALLOW_SUSPEND_RESUME |
                            (http->app->tls ? MHD_USE_TLS : 0);
     const struct MHD_OptionItem tls[] = {
@@ -469,11 +490,11 @@ static struct MHD_Daemon *start(struct srv_http *http, int listening)
     /* A pool of one is a contradiction to the library: 0 is one thread. */
     unsigned pool = config->http_threads > 1 ? config->http_threads : 0;
     return MHD_start_daemon(
-        flags, 0, NULL, NULL, on_request, http, MHD_OPTION_LISTEN_SOCKET,
-        listening, MHD_OPTION_THREAD_POOL_SIZE, pool,
-        MHD_OPTION_CONNECTION_LIMIT, config->connections + SURPLUS,
-        MHD_OPTION_CONNECTION_MEMORY_LIMIT, CONNECTION_BYTES,
-        MHD_OPTION_URI_LOG_CALLBACK, on_target, http,
+        flags, 0, NULL, NULL, on_request, http, MHD_OPTION_EXTERNAL_LOGGER,
+        on_library_message, http, MHD_OPTION_LISTEN_SOCKET, listening,
+        MHD_OPTION_THREAD_POOL_SIZE, pool, MHD_OPTION_CONNECTION_LIMIT,
+        config->connections + SURPLUS, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+        CONNECTION_BYTES, MHD_OPTION_URI_LOG_CALLBACK, on_target, http,
         MHD_OPTION_NOTIFY_COMPLETED, on_completed, http,
         MHD_OPTION_NOTIFY_CONNECTION, on_connection, http, MHD_OPTION_ARRAY,
         more, MHD_OPTION_END);

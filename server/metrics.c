@@ -14,9 +14,10 @@
 #include "server/histogram.h"
 #include "server/process.h"
 
-/* What this server answers; anything else counts as 500. */
-static const int codes[] = {200, 304, 400, 401, 403, 404, 405, 409, 411,
-                            413, 415, 422, 429, 499, 500, 501, 503, 504};
+/* What this server and its HTTP library answer; anything else counts as 500. */
+static const int codes[] = {200, 301, 304, 400, 401, 403, 404, 405,
+                            409, 411, 413, 414, 415, 417, 422, 429,
+                            431, 499, 500, 501, 503, 504, 505};
 #define CODE_COUNT (sizeof codes / sizeof codes[0])
 
 static const char *const reject_names[SRV_REJECT_COUNT] = {
@@ -28,6 +29,7 @@ static const char *const reject_names[SRV_REJECT_COUNT] = {
     [SRV_REJECT_MEMORY] = "memory",
     [SRV_REJECT_CONNECTIONS] = "connections",
     [SRV_REJECT_CLIENT_CONNECTIONS] = "client_connections",
+    [SRV_REJECT_SLOW] = "slow",
     [SRV_REJECT_UNREADABLE] = "unreadable",
 };
 

@@ -24,7 +24,8 @@ enum srv_reject {
     SRV_REJECT_MEMORY,             /* request bodies hold all they may */
     SRV_REJECT_CONNECTIONS,        /* too many are open */
     SRV_REJECT_CLIENT_CONNECTIONS, /* too many of one client: it is cut off */
-    SRV_REJECT_UNREADABLE,         /* no request that could be routed */
+    SRV_REJECT_SLOW,               /* it sends or reads too slowly: cut off */
+    SRV_REJECT_UNREADABLE,         /* the HTTP library made nothing of it */
     SRV_REJECT_COUNT
 };
 

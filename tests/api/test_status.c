@@ -46,9 +46,10 @@ START_TEST(http_codes_are_the_documented_ones)
         {API_FORBIDDEN, 403},          {API_NOT_FOUND, 404},
         {API_METHOD_NOT_ALLOWED, 405}, {API_MODEL_MISMATCH, 409},
         {API_LENGTH_REQUIRED, 411},    {API_TOO_LARGE, 413},
-        {API_UNSUPPORTED_MEDIA, 415},  {API_UNPROCESSABLE, 422},
-        {API_INTERNAL, 500},           {API_UNAVAILABLE, 501},
-        {API_OVERLOADED, 503},         {API_DEADLINE, 504},
+        {API_UNSUPPORTED_MEDIA, 415},  {API_EXPECTATION_FAILED, 417},
+        {API_UNPROCESSABLE, 422},      {API_INTERNAL, 500},
+        {API_UNAVAILABLE, 501},        {API_OVERLOADED, 503},
+        {API_DEADLINE, 504},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         ck_assert_int_eq(api_status_http(cases[i].status), cases[i].http);

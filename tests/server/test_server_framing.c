@@ -37,6 +37,24 @@ static void assert_alive(void)
     exchange_free(&exchange);
 }
 
+/* Answers that were refusals, of every route and of none. */
+static unsigned refusals_counted(void)
+{
+    static const char series[] = "cleave_http_requests_total{",
+                      code[] = "code=\"";
+    struct exchange exchange;
+    unsigned sum = 0;
+    exchange_get(&server, "/metrics", &exchange);
+    ck_assert_int_eq(exchange.code, 200);
+    for (char *at = exchange.body; (at = strstr(at, series)); at++) {
+        const char *digits = strstr(at, code) + sizeof code - 1;
+        if (*digits == '4' || *digits == '5')
+            sum += (unsigned)strtoul(strchr(digits, '}') + 1, NULL, 10);
+    }
+    exchange_free(&exchange);
+    return sum;
+}
+
 #define POST "POST /v1/probe HTTP/1.1\r\nHost: x\r\n"
 #define GET "GET /healthz HTTP/1.1\r\nHost: x\r\n"
 #define CLASSIFY                                                               \
@@ -82,6 +100,11 @@ static const struct {
     {"POST /v1/classify HTTP/1.1\r\nHost: x\r\nContent-Type: text/plain\r\n"
      "Content-Length: 9\r\nExpect: 100-continue\r\n\r\n",
      415, true},
+    {POST "Content-Length: 3\r\nExpect: patience\r\n\r\n", 417, true},
+    {POST "Content-Length: 3\r\nExpect: 100-continue\r\nExpect: x\r\n\r\n", 417,
+     true},
+    {POST "Content-Length: 3\r\nExpect: 100-continue, x\r\n\r\n", 417, true},
+    {GET "Expect: \r\n\r\n", 417, true},
     {"GET\r\n\r\n", 0, true},
     {"\x16\x03\x01\x02\x00\x01\x00\x01\xFC\x03\x03\r\n\r\n", 0, true},
     {"GET /healthz HTTP/9.9\r\nHost: x\r\n\r\n", 0, true},
@@ -91,6 +114,7 @@ START_TEST(framing_is_strict)
 {
     char reply[4000];
     bool closed = false;
+    unsigned before = refusals_counted();
     int code = raw_ask(&server, cases[_i].text, reply, sizeof reply, &closed);
     if (cases[_i].code)
         ck_assert_msg(code == cases[_i].code, "HTTP %d to\n%s", code,
@@ -102,26 +126,30 @@ START_TEST(framing_is_strict)
                   cases[_i].text);
     if (code >= 400 && cases[_i].code)
         ck_assert_ptr_nonnull(strstr(reply, "application/problem+json"));
+    /* Whoever wrote it. */
+    ck_assert_uint_eq(refusals_counted(), before + (code >= 400));
     assert_alive();
 }
 END_TEST
 
-START_TEST(what_the_library_refuses_is_counted)
+/* It answers such requests before it tells of them, and in its own words. */
+START_TEST(what_the_library_answers_is_counted)
 {
+    static const char answered[] =
+        "cleave_http_requests_total{route=\"\",code=\"414\"}";
     static const char unreadable[] =
         "cleave_rejected_total{reason=\"unreadable\"}";
-    char reply[4000];
-    bool closed = false;
-    double before = exchange_metric(&server, unreadable);
-    ck_assert_int_eq(raw_ask(&server, POST "Content-Length: -1\r\n\r\n", reply,
-                             sizeof reply, &closed),
-                     400);
-    /* It is counted when the library is through with the connection. */
-    while (exchange_metric(&server, unreadable) == before)
-        continue;
-    ck_assert_double_eq(exchange_metric(&server, unreadable), before + 1);
-    raw_ask(&server, GET "\r\n", reply, sizeof reply, &closed);
-    ck_assert_double_eq(exchange_metric(&server, unreadable), before + 1);
+    char target[60000], reply[4000];
+    double answers = exchange_metric(&server, answered);
+    double requests = exchange_metric(&server, unreadable);
+    int raw = raw_connect(&server);
+    memset(target, 'a', sizeof target);
+    raw_send_text(raw, "GET /");
+    raw_send(raw, target, sizeof target);
+    ck_assert_int_eq(raw_reply(raw, reply, sizeof reply), 414);
+    close(raw);
+    ck_assert_double_eq(exchange_metric(&server, answered), answers + 1);
+    ck_assert_double_eq(exchange_metric(&server, unreadable), requests + 1);
 }
 END_TEST
 
@@ -300,7 +328,7 @@ Suite *make_suite(void)
     tcase_add_unchecked_fixture(tests, start, end);
     tcase_add_loop_test(tests, framing_is_strict, 0,
                         (int)(sizeof cases / sizeof *cases));
-    tcase_add_test(tests, what_the_library_refuses_is_counted);
+    tcase_add_test(tests, what_the_library_answers_is_counted);
     tcase_add_test(tests, no_second_request_hides_in_a_body);
     tcase_add_test(tests, pipelined_requests_are_answered_in_order);
     tcase_add_test(tests, a_wanted_body_is_invited);

@@ -17,6 +17,7 @@
 #define HEALTH "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
 #define BY_CLIENT "cleave_rejected_total{reason=\"client_connections\"}"
 #define BY_ALL "cleave_rejected_total{reason=\"connections\"}"
+#define BY_PACE "cleave_rejected_total{reason=\"slow\"}"
 
 static struct running_server server;
 
@@ -154,6 +155,7 @@ START_TEST(slow_clients_hinder_nobody)
     ck_assert_double_eq(exchange_metric(&server, BY_CLIENT), 0);
     while (exchange_metric(&server, "cleave_open_connections") > 1)
         continue;
+    ck_assert_double_eq(exchange_metric(&server, BY_PACE), SLOW);
     free(photo);
     ck_assert_int_eq(server_end(&server, SIGTERM), 0);
 }
@@ -184,6 +186,56 @@ START_TEST(headers_have_less_time_than_bodies)
 }
 END_TEST
 
+/* Asks for more than the kernel's buffers hold, and then takes nothing, or less
+ * than it must. The test's timeout ends what no deadline does. */
+START_TEST(who_does_not_take_its_answers_is_cut_off)
+{
+    enum { ANSWERS = 3000 };
+    static const char ask[] =
+        "GET /v1/probe?bytes=4000 HTTP/1.1\r\nHost: x\r\n\r\n";
+    const size_t sip_bytes = _i ? 20 : 0;
+    const int window_bytes = 4096;
+    char sip[20];
+    server_start(&server, (const char *const[]){"--request-timeout-ms", "500",
+                                                "--log-level", "warn", NULL});
+    int raw = raw_connect(&server);
+    ck_assert_int_eq(setsockopt(raw, SOL_SOCKET, SO_RCVBUF, &window_bytes,
+                                sizeof window_bytes),
+                     0);
+    for (int i = 0; i < ANSWERS; i++)
+        ck_assert(raw_send_text(raw, ask));
+    bool open = sip_bytes > 0;
+    while (exchange_metric(&server, BY_PACE) == 0)
+        open = open && recv(raw, sip, sip_bytes, 0) > 0;
+    raw_wait_closed(raw);
+    close(raw);
+    ck_assert_double_eq(exchange_metric(&server, BY_PACE), 1);
+    while (exchange_metric(&server, "cleave_open_connections") > 1)
+        continue;
+    ck_assert_int_eq(server_end(&server, SIGTERM), 0);
+}
+END_TEST
+
+/* Nor is an idle connection slow, nor one whose client reads. */
+START_TEST(who_keeps_up_is_not)
+{
+    char reply[8000];
+    server_start(&server,
+                 (const char *const[]){"--request-timeout-ms", "300",
+                                       "--header-timeout-ms", "300", NULL});
+    int raw = raw_connect(&server);
+    for (int i = 0; i < 3; i++) {
+        const struct timespec pause = {0, 700000000};
+        raw_send_text(raw, PROBE);
+        ck_assert_int_eq(raw_reply(raw, reply, sizeof reply), 200);
+        nanosleep(&pause, NULL);
+    }
+    close(raw);
+    ck_assert_double_eq(exchange_metric(&server, BY_PACE), 0);
+    ck_assert_int_eq(server_end(&server, SIGTERM), 0);
+}
+END_TEST
+
 Suite *make_suite(void)
 {
     curl_global_init(CURL_GLOBAL_DEFAULT);
@@ -193,6 +245,8 @@ Suite *make_suite(void)
     tcase_add_test(tests, a_full_server_says_so_and_answers_health);
     tcase_add_test(tests, slow_clients_hinder_nobody);
     tcase_add_test(tests, headers_have_less_time_than_bodies);
+    tcase_add_loop_test(tests, who_does_not_take_its_answers_is_cut_off, 0, 2);
+    tcase_add_test(tests, who_keeps_up_is_not);
     Suite *suite = suite_create("server limits");
     suite_add_tcase(suite, tests);
     return suite;
