@@ -468,10 +468,11 @@ static enum api_status make_steps(struct planner *planner)
     return API_OK;
 }
 
-enum api_status nn_plan_build(const struct nn_graph *graph,
-                              const struct nn_kernels *kernels,
-                              struct nn_weights *weights, struct nn_plan **plan,
-                              struct api_error *error)
+static enum api_status build(const struct nn_graph *graph,
+                             const struct nn_kernels *kernels,
+                             const struct nn_provider *provider,
+                             struct nn_weights *weights, struct nn_plan **plan,
+                             struct api_error *error)
 {
     struct planner planner = {
         .graph = graph, .kernels = kernels, .weights = weights, .error = error};
@@ -492,7 +493,7 @@ enum api_status nn_plan_build(const struct nn_graph *graph,
         goto out;
     }
     planner.plan->kernels = kernels;
-    planner.plan->provider = nn_provider();
+    planner.plan->provider = provider;
     status = infer_shapes(&planner);
     if (status != API_OK)
         goto out;
@@ -512,6 +513,21 @@ out:
     free(planner.shapes);
     free(planner.values);
     nn_plan_close(&planner.plan);
+    return status;
+}
+
+enum api_status nn_plan_build(const struct nn_graph *graph,
+                              const struct nn_kernels *kernels,
+                              struct nn_weights *weights, struct nn_plan **plan,
+                              struct api_error *error)
+{
+    const struct nn_provider *provider = nn_provider();
+    enum api_status status =
+        build(graph, kernels, provider, weights, plan, error);
+
+    /* What is too large only with the provider's scratch is ours to run. */
+    if (status == API_BAD_BUNDLE && provider)
+        status = build(graph, kernels, NULL, weights, plan, error);
     return status;
 }
 

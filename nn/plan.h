@@ -87,7 +87,8 @@ struct nn_plan {
  * API_LIMIT_ARENA_BYTES or API_LIMIT_GRAPH_OPERATIONS. Then it drops nodes
  * that nobody reads, fuses additions into the convolution before them, places
  * values so that memory is reused, and packs weights into `weights`, for the
- * nn_provider() where it wants a step. Borrows `kernels` and `weights`; `graph`
+ * nn_provider() where it wants a step, unless the arena is too small for its
+ * scratch: then all is ours. Borrows `kernels` and `weights`; `graph`
  * is not needed afterwards. */
 enum api_status nn_plan_build(const struct nn_graph *graph,
                               const struct nn_kernels *kernels,

@@ -78,7 +78,8 @@ enum api_status nn_weights_pack_int8(struct nn_weights *weights,
 /* A layer of `provider` for a conv in one group, lent out until
  * nn_weights_close; the same one for equal `dense` and nodes that
  * nn_weights_pack would give the same memory. *layer is NULL if the provider
- * cannot run it. Errors as of nn_weights_pack. */
+ * cannot run it, or only with more weights than there may be. Errors as of
+ * nn_weights_pack. */
 enum api_status nn_weights_provide(struct nn_weights *weights,
                                    const struct nn_provider *provider,
                                    const struct nn_node *node,

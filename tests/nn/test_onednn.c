@@ -152,6 +152,59 @@ START_TEST(what_it_refuses_is_ours)
 }
 END_TEST
 
+/* A layer that only knows how much it takes. */
+struct nn_layer {
+    size_t bytes, scratch_floats;
+};
+
+static struct nn_layer taken;
+static int opened, closed;
+
+static struct nn_layer *open_greedy(const struct nn_dense *dense,
+                                    const struct nn_kernels *kernels,
+                                    const float *weights, const float *biases)
+{
+    (void)open_none(dense, kernels, weights, biases);
+    opened++;
+    return &taken;
+}
+
+static void close_greedy(struct nn_layer *layer)
+{
+    closed += layer == &taken;
+}
+
+static size_t bytes_greedy(const struct nn_layer *layer)
+{
+    return layer->bytes;
+}
+
+static size_t scratch_greedy(const struct nn_layer *layer)
+{
+    return layer->scratch_floats;
+}
+
+/* It would be a good bundle where there is no such library. */
+START_TEST(what_takes_too_much_is_ours)
+{
+    static const struct nn_provider greedy = {.wants = wants_all,
+                                              .open = open_greedy,
+                                              .close = close_greedy,
+                                              .bytes = bytes_greedy,
+                                              .scratch_floats = scratch_greedy};
+
+    nn_provider_use(&greedy);
+    taken = (struct nn_layer){64, 64};
+    ck_assert_uint_eq(layers_of(level, 5, 3, 4, 4, 1), 1);
+    taken = (struct nn_layer){64, API_LIMIT_ARENA_BYTES / sizeof(float) + 1};
+    ck_assert_uint_eq(layers_of(level, 5, 3, 4, 4, 1), 0);
+    taken = (struct nn_layer){(size_t)API_LIMIT_PACKED_BYTES + 1, 64};
+    ck_assert_uint_eq(layers_of(level, 5, 3, 4, 4, 1), 0);
+    ck_assert_int_eq(opened, 3);
+    ck_assert_int_eq(closed, 3);
+}
+END_TEST
+
 /* Random graphs of convolutions and additions: every way in which what is added
  * may lie in memory, and every activation. */
 
@@ -377,6 +430,7 @@ Suite *make_suite(void)
     tcase_add_test(cases, only_large_layers_load_it);
     tcase_add_test(cases, the_environment_overrides);
     tcase_add_test(cases, what_it_refuses_is_ours);
+    tcase_add_test(cases, what_takes_too_much_is_ours);
     tcase_add_test(cases, graphs_say_what_ours_do);
     tcase_add_test(cases, layers_are_shared);
     tcase_add_test(cases, contexts_share_a_plan);
