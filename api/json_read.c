@@ -119,7 +119,7 @@ double api_read_real(struct api_reader *reader, const json_t *object,
 }
 
 /* jansson refuses embedded NULs, invalid UTF-8 and anything after the
- * document. */
+ * document. It says nothing where memory runs out. */
 enum api_status api_parse_object(const char *text, size_t bytes, json_t **root,
                                  struct api_error *error)
 {
@@ -128,6 +128,8 @@ enum api_status api_parse_object(const char *text, size_t bytes, json_t **root,
                         API_LIMIT_REPLY_BYTES);
     json_error_t why;
     json_t *parsed = json_loadb(text, bytes, JSON_REJECT_DUPLICATES, &why);
+    if (!parsed && why.text[0] == '\0')
+        return api_fail(error, API_NO_MEMORY, "no memory for a document");
     if (!parsed) {
         /* jansson quotes the document, which may hold anything. */
         for (char *at = why.text; *at; at++) {

@@ -44,7 +44,7 @@ double api_read_real(struct api_reader *reader, const json_t *object,
                      double absent);
 
 /* Parses untrusted text into an object, which becomes the caller's.
- * API_UNPROCESSABLE for anything else. */
+ * API_UNPROCESSABLE for anything else, or API_NO_MEMORY. */
 enum api_status api_parse_object(const char *text, size_t bytes, json_t **root,
                                  struct api_error *error);
 

@@ -100,8 +100,9 @@ enum api_status api_repository_read(const char *text, size_t bytes,
     struct api_repository_request read = {.only_served = false};
     if (bytes > 0) {
         json_t *root;
-        if (api_parse_object(text, bytes, &root, error) != API_OK)
-            return API_BAD_REQUEST;
+        enum api_status status = api_parse_object(text, bytes, &root, error);
+        if (status != API_OK)
+            return status == API_NO_MEMORY ? status : API_BAD_REQUEST;
         const json_t *ready = json_object_get(root, "ready");
         if (ready && !json_is_boolean(ready)) {
             json_decref(root);

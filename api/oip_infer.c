@@ -264,9 +264,10 @@ enum api_status api_infer_read(uint8_t *body, size_t body_bytes,
                         "as binary data",
                         API_LIMIT_INFER_JSON_BYTES);
     json_t *root;
-    if (api_parse_object((const char *)body, json_bytes, &root, error) !=
-        API_OK)
-        return API_BAD_REQUEST;
+    enum api_status status =
+        api_parse_object((const char *)body, json_bytes, &root, error);
+    if (status != API_OK)
+        return status == API_NO_MEMORY ? status : API_BAD_REQUEST;
     struct api_reader reader = {API_OK, error};
     struct api_infer_request read = {.id = ""};
     api_read_string(&reader, root, "id", false, false, read.id, sizeof read.id);

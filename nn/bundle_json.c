@@ -20,7 +20,7 @@ enum api_status nn_json_parse(const char *text, size_t count,
     json_error_t detail;
     json_t *root = json_loadb(text, count, JSON_REJECT_DUPLICATES, &detail);
     if (!root) {
-        if (json_error_code(&detail) == json_error_out_of_memory)
+        if (detail.text[0] == '\0') /* jansson had no memory */
             return api_fail(error, API_NO_MEMORY, "out of memory");
         /* jansson's own text may quote the hostile bytes: only say where. */
         return api_fail(error, API_BAD_BUNDLE,

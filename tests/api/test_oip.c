@@ -1,5 +1,6 @@
 /* Tests of api/oip*.c: what a request may be, and what answers look like. */
 #include <check.h>
+#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -230,6 +231,26 @@ static void assert_answer(const char *json, const char *expected,
     "\"point\":\"offload\"},\"outputs\":[{\"name\":\"probabilities\"," output  \
     "}]" rest "}"
 
+static void *no_memory(size_t bytes)
+{
+    (void)bytes;
+    return NULL;
+}
+
+START_TEST(lack_of_memory_is_not_the_requests_fault)
+{
+    struct api_infer_request unread;
+    struct api_repository_request repository;
+    uint8_t body[] = "{}";
+    json_set_alloc_funcs(no_memory, free);
+    enum api_status infer = api_infer_read(body, 2, 2, &unread, NULL);
+    enum api_status index = api_repository_read("{}", 2, &repository, NULL);
+    json_set_alloc_funcs(malloc, free);
+    ck_assert_int_eq(infer, API_NO_MEMORY);
+    ck_assert_int_eq(index, API_NO_MEMORY);
+}
+END_TEST
+
 START_TEST(answers_have_the_asked_form)
 {
     static const float probabilities[2] = {0.25F, 0.75F};
@@ -316,6 +337,7 @@ Suite *make_suite(void)
     tcase_add_test(cases, bytes_in_json_are_base64);
     tcase_add_test(cases, binary_tensors_follow);
     tcase_add_test(cases, wrong_requests_are_refused_with_a_reason);
+    tcase_add_test(cases, lack_of_memory_is_not_the_requests_fault);
     tcase_add_test(cases, answers_have_the_asked_form);
     tcase_add_test(cases, the_index_tells_states);
     tcase_add_test(cases, repository_requests_bring_no_models);

@@ -4,7 +4,7 @@
 #include <stdbool.h>
 
 atomic_size_t allocator_calls;
-size_t allocator_countdown;
+atomic_size_t allocator_countdown;
 
 void *__real_malloc(size_t bytes);
 void *__real_calloc(size_t count, size_t bytes);
@@ -17,8 +17,12 @@ void *__wrap_aligned_alloc(size_t alignment, size_t bytes);
 
 static bool fails(void)
 {
+    size_t left = atomic_load(&allocator_countdown);
     atomic_fetch_add(&allocator_calls, 1);
-    return allocator_countdown && --allocator_countdown == 0;
+    while (left > 0 &&
+           !atomic_compare_exchange_weak(&allocator_countdown, &left, left - 1))
+        continue;
+    return left == 1;
 }
 
 void *__wrap_malloc(size_t bytes)

@@ -9,6 +9,6 @@
 extern atomic_size_t allocator_calls;
 
 /* How many calls are left up to the one that fails; 0: none does. */
-extern size_t allocator_countdown;
+extern atomic_size_t allocator_countdown;
 
 #endif

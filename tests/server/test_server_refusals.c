@@ -82,6 +82,8 @@ static const struct {
      API_TOO_LARGE},
     {"POST", "/v1/classify", JPEG_TYPE, 1500001, API_TOO_LARGE},
     {"POST", "/v1/probe", NULL, API_LIMIT_PROBE_BYTES + 1, API_TOO_LARGE},
+    {"POST", "/v2/repository/index", "Content-Type: application/json",
+     API_LIMIT_JSON_BYTES + 1, API_TOO_LARGE},
     {"POST", "/nowhere", NULL, 1500001, API_NOT_FOUND},
     {"GET", "/healthz", NULL, 1500001, API_TOO_LARGE},
 
