@@ -33,6 +33,16 @@ static bool put_measured(json_t *object, const char *name, double value)
     return value < 0 || put(object, name, json_real(value));
 }
 
+static json_t *exit_json(const struct api_point *point)
+{
+    json_t *object = json_object();
+    if (put(object, "threshold", json_real(point->exit_threshold)) &&
+        put_measured(object, "share", point->exit_share))
+        return object;
+    json_decref(object);
+    return NULL;
+}
+
 static json_t *point_json(const struct api_point *point)
 {
     json_t *object = json_object();
@@ -50,7 +60,9 @@ static json_t *point_json(const struct api_point *point)
              put(object, "latent",
                  json_pack("[i,i,i]", (int)point->latent_height,
                            (int)point->latent_width,
-                           (int)point->latent_channels));
+                           (int)point->latent_channels)) &&
+             (!(point->exit_threshold > 0) ||
+              put(object, "exit", exit_json(point)));
     }
     ok = ok &&
          (point->quality == 0 ||
@@ -195,6 +207,21 @@ static void read_latent(struct api_reader *reader, const json_t *object,
     point->latent_channels = (uint16_t)sides[2];
 }
 
+static void read_exit(struct api_reader *reader, const json_t *object,
+                      struct api_point *point)
+{
+    json_t *exit = api_member(reader, object, "exit", false);
+    if (!exit)
+        return;
+    if (!json_is_object(exit)) {
+        api_refuse(reader, "exit", "is no object");
+        return;
+    }
+    point->exit_threshold =
+        api_read_real(reader, exit, "threshold", true, 1e-6, 1, 0);
+    point->exit_share = api_read_real(reader, exit, "share", false, 0, 1, -1);
+}
+
 /* Fills *point, or leaves it all zero if this version does not know the kind
  * or the codec. */
 static void read_point(struct api_reader *reader, const json_t *object,
@@ -228,6 +255,7 @@ static void read_point(struct api_reader *reader, const json_t *object,
         read.ensemble = (uint32_t)api_read_whole(reader, object, "ensemble",
                                                  false, 1, UINT16_MAX, 1);
         read_latent(reader, object, &read);
+        read_exit(reader, object, &read);
     }
     if (read.kind == API_POINT_OFFLOAD)
         read.quality = (uint32_t)api_read_whole(reader, object, "quality",

@@ -29,10 +29,15 @@ struct api_point {
     uint32_t quality;         /* offload points: what the picture is encoded
                                * at again, 1 to 100; 0: it is sent as it is */
     uint16_t latent_height, latent_width, latent_channels;
+    double exit_threshold;    /* split points: the probability from which on an
+                               * answer of the exit, a classifier behind the
+                               * head, stays on the device; 0: no exit */
+    double exit_share;        /* of the pictures that stay so; points with an
+                               * exit, else 0 */
     uint64_t head_macs;       /* multiply-accumulates on the device */
     uint64_t tail_macs;       /* multiply-accumulates on the server */
-    double bytes_mean;        /* request body on the validation pictures */
-    double bytes_p95;
+    double bytes_mean;        /* request body on the validation pictures; */
+    double bytes_p95;         /* 0 of one that stays on the device */
     double top1, top5;        /* fractions, 0..1 */
     uint32_t pictures;        /* count of validation pictures */
 };

@@ -134,12 +134,12 @@ struct nn_prior {
 };
 
 /* A point and what it runs on; NULL where this bundle lacks the part. A
- * present head or full network takes the bundle's input, a present tail takes
+ * present head or full network takes the bundle's input, a present tail or exit
  * the latent, and a present rANS head or tail has its prior, whose channels
- * are the latent's. */
+ * are the latent's. Where the point has an exit, a present head has it too. */
 struct nn_bundle_point {
     struct api_point info;
-    const struct nn_graph *head, *tail, *full;
+    const struct nn_graph *head, *exit, *tail, *full;
     const struct nn_prior *prior;
 };
 

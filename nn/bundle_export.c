@@ -30,6 +30,8 @@ static void choose_graphs(struct export *job, bool include_local)
         const struct nn_bundle_point *point = &bundle->points[i];
         if (point->head)
             job->keep_graph[point->head - bundle->graphs] = true;
+        if (point->exit)
+            job->keep_graph[point->exit - bundle->graphs] = true;
         if (point->full && include_local && point->info.kind == API_POINT_LOCAL)
             job->keep_graph[point->full - bundle->graphs] = true;
     }

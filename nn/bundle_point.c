@@ -124,6 +124,29 @@ find_graph(const struct nn_bundle *bundle, const struct nn_json *json,
     return API_OK;
 }
 
+/* The classifier behind a split point's head, if it has one. */
+static enum api_status read_exit(const struct nn_bundle *bundle,
+                                 const struct nn_json *json,
+                                 const uint32_t latent[3],
+                                 struct nn_bundle_point *point,
+                                 struct api_error *error)
+{
+    struct api_point *info = &point->info;
+    const struct nn_json *exit = nn_json_member(json, "exit");
+    if (!exit)
+        return API_OK;
+    if (!nn_json_number(nn_json_member(exit, "threshold"), 1e-6, 1,
+                        &info->exit_threshold))
+        return refuse(info->id, "exit's threshold outside 0 to 1", error);
+    if (!read_measure(nn_json_member(exit, "share"), 1, &info->exit_share))
+        return refuse(info->id, "exit's share outside 0 to 1", error);
+    enum api_status status = find_graph(bundle, exit, "graph", info->id, latent,
+                                        &point->exit, error);
+    if (status == API_OK && point->head && !point->exit)
+        return refuse(info->id, "its exit is missing", error);
+    return status;
+}
+
 static enum api_status read_split(const struct nn_bundle *bundle,
                                   const struct nn_json *json,
                                   const uint32_t picture[3],
@@ -142,6 +165,8 @@ static enum api_status read_split(const struct nn_bundle *bundle,
     if (status == API_OK)
         status = find_graph(bundle, json, "tail", info->id, latent,
                             &point->tail, error);
+    if (status == API_OK)
+        status = read_exit(bundle, json, latent, point, error);
     if (status != API_OK || info->codec != API_CODEC_RANS)
         return status;
 

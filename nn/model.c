@@ -108,6 +108,7 @@ static enum api_status check_points(struct nn_model *model,
         size_t scratch = nn_latent_scratch_bytes(point);
 
         if (!takes_and_gives(model, point->head, picture, latent) ||
+            !takes_and_gives(model, point->exit, latent, classes) ||
             !takes_and_gives(model, point->tail, latent, classes) ||
             !takes_and_gives(model, point->full, picture, classes))
             return api_fail(error, API_BAD_BUNDLE,
@@ -480,6 +481,23 @@ enum api_status nn_run_head(struct nn_context *context, uint16_t point,
         return API_UNAVAILABLE;
     normalise(context, pixels);
     run(context, at->head, context->picture, latent);
+    return API_OK;
+}
+
+enum api_status nn_run_exit(struct nn_context *context, uint16_t point,
+                            const float *latent, float *probabilities,
+                            bool *sure)
+{
+    const struct nn_bundle_point *at = point_at(context->model, point);
+    struct nn_class best;
+
+    if (!at)
+        return API_NOT_FOUND;
+    if (!at->exit)
+        return API_UNAVAILABLE;
+    run(context, at->exit, latent, probabilities);
+    nn_top(probabilities, nn_model_class_count(context->model), &best, 1);
+    *sure = (double)best.probability >= at->info.exit_threshold;
     return API_OK;
 }
 

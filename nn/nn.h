@@ -80,9 +80,9 @@ bool nn_model_same_tail(const struct nn_model *model, uint16_t a, uint16_t b);
  * offload points. */
 bool nn_model_same_input(const struct nn_model *model, uint16_t a, uint16_t b);
 
-/* Serialises the subset that a device needs: heads, priors, labels, points,
- * and with `include_local` the whole network. *bytes is malloc'ed and becomes
- * the caller's to free(). The subset keeps the model's fingerprint.
+/* Serialises the subset that a device needs: heads and exits, priors, labels,
+ * points, and with `include_local` the whole network. *bytes is malloc'ed and
+ * becomes the caller's to free(). The subset keeps the model's fingerprint.
  * API_UNAVAILABLE after nn_model_return_bytes. */
 enum api_status nn_model_export_head(const struct nn_model *model,
                                      bool include_local, uint8_t **bytes,
@@ -133,6 +133,14 @@ size_t nn_latent_bound(const struct nn_model *model, uint16_t point);
  * nn_latent_values of them. API_UNAVAILABLE if the bundle lacks the head. */
 enum api_status nn_run_head(struct nn_context *context, uint16_t point,
                             const uint8_t *pixels, float *latent);
+
+/* Runs the exit of a split point, if it has one (exit_threshold), on the latent
+ * as nn_run_head wrote it; `probabilities`: class_count floats. *sure: the best
+ * of them reaches the threshold, so that they are the answer.
+ * API_UNAVAILABLE if there is no exit. */
+enum api_status nn_run_exit(struct nn_context *context, uint16_t point,
+                            const float *latent, float *probabilities,
+                            bool *sure);
 
 /* Encodes a latent with the point's codec into at most `capacity` bytes.
  * Values that are not finite are API_UNPROCESSABLE. The bytes are no frame

@@ -35,6 +35,8 @@ static const struct api_model sample = {
              .latent_height = 14,
              .latent_width = 15,
              .latent_channels = 48,
+             .exit_threshold = 0.8,
+             .exit_share = 0.25,
              .head_macs = 5000000000,
              .tail_macs = 1,
              .bytes_mean = 1240,
@@ -74,6 +76,8 @@ static void assert_same_point(const struct api_point *a,
     ck_assert_uint_eq(a->latent_height, b->latent_height);
     ck_assert_uint_eq(a->latent_width, b->latent_width);
     ck_assert_uint_eq(a->latent_channels, b->latent_channels);
+    ck_assert_double_eq_tol(a->exit_threshold, b->exit_threshold, 1e-8);
+    ck_assert_double_eq_tol(a->exit_share, b->exit_share, 1e-8);
     ck_assert(a->head_macs == b->head_macs && a->tail_macs == b->tail_macs);
     ck_assert_double_eq_tol(a->bytes_mean, b->bytes_mean, 1e-3);
     ck_assert_double_eq_tol(a->bytes_p95, b->bytes_p95, 1e-3);
@@ -108,7 +112,9 @@ START_TEST(model_text_is_the_documented_one)
         "\"top1\":0.696,\"pictures\":750},"
         "{\"id\":\"split-w25-low\",\"kind\":\"split\",\"width\":0.25,"
         "\"rate\":\"low\",\"ensemble\":2,\"codec\":\"rans\","
-        "\"latent\":[14,15,48],\"head_macs\":5000000000,\"tail_macs\":1,"
+        "\"latent\":[14,15,48],"
+        "\"exit\":{\"threshold\":0.8,\"share\":0.25},"
+        "\"head_macs\":5000000000,\"tail_macs\":1,"
         "\"bytes_mean\":1240.0,\"bytes_p95\":2000.0,\"top1\":0.5,"
         "\"top5\":0.75,\"pictures\":750},"
         "{\"id\":\"local\",\"kind\":\"local\",\"head_macs\":390123456,"
@@ -240,6 +246,12 @@ START_TEST(broken_models_are_refused)
         {"[14,15,48]", "[14,15,48.0]"},
         {"[14,15,48]", "[65535,65535,65535]"},
         {"[14,15,48]", "\"14\""},
+        {"{\"threshold\":0.8,\"share\":0.25}", "0.8"},
+        {"\"threshold\":0.8,", ""},
+        {"\"threshold\":0.8", "\"threshold\":0"},
+        {"\"threshold\":0.8", "\"threshold\":1.5"},
+        {"\"share\":0.25", "\"share\":1.5"},
+        {"\"share\":0.25", "\"share\":\"0.25\""},
         {"5000000000", "-5"},
         {"5000000000", "99999999999999999999"},
         {"\"top1\":0.5", "\"top1\":1.5"},

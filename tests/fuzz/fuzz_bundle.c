@@ -47,9 +47,12 @@ static void run_points(const struct nn_model *model)
         size_t bound = nn_latent_bound(model, i), packed;
         float *latent = calloc(values, sizeof *latent);
         uint8_t *payload = malloc(bound);
-        if (nn_run_head(context, i, pixels, latent) == API_OK &&
-            nn_latent_encode(context, i, latent, payload, bound, &packed) ==
-                API_OK)
+        bool ran = nn_run_head(context, i, pixels, latent) == API_OK;
+        bool sure;
+        if (ran)
+            nn_run_exit(context, i, latent, odds, &sure);
+        if (ran && nn_latent_encode(context, i, latent, payload, bound,
+                                    &packed) == API_OK)
             must_hold(nn_latent_decode(context, i, payload, packed, latent,
                                        NULL) == API_OK,
                       "what was encoded decodes");

@@ -67,6 +67,11 @@ END_TEST
     "{\"id\": \"again\", \"kind\": \"offload\", \"graph\": \"" graph           \
     "\", \"quality\": " quality "}"
 
+/* What lies behind a head. */
+#define EXIT(graph, threshold, share)                                          \
+    "{\"graph\": \"" graph "\", \"threshold\": " threshold                     \
+    ", \"share\": " share "}"
+
 /* One edit a row, and words of the refusal that it must bring. */
 static const struct {
     const char *path, *text, *reason;
@@ -238,6 +243,16 @@ static const struct {
     {"document|points|1|prior", NULL, "without a prior"},
     {"document|points|1|prior", "\"absent\"", "prior is missing"},
     {"document|points|1|prior", "\"w100-low\"", "number of channels"},
+    {"document|points|1|exit", "7", "threshold outside"},
+    {"document|points|1|exit", EXIT("tail/w50", "0", "0.4"), "threshold"},
+    {"document|points|1|exit", EXIT("tail/w50", "1.01", "0.4"), "threshold"},
+    {"document|points|1|exit", EXIT("tail/w50", "\"1\"", "0.4"), "threshold"},
+    {"document|points|1|exit", EXIT("tail/w50", "0.8", "-0.1"), "share"},
+    {"document|points|1|exit", EXIT("tail/w50", "0.8", "1.1"), "share"},
+    {"document|points|1|exit", EXIT("tail/w50", "0.8", "null"), "share"},
+    {"document|points|1|exit", EXIT("head/w50", "0.8", "0.4"), "another shape"},
+    {"document|points|1|exit", EXIT("absent", "0.8", "0.4"), "exit is missing"},
+    {"document|points|1|exit", "{\"threshold\": 0.8}", "names no graph"},
     {"document|points|1|head_macs", "-1", "MACs"},
     {"document|points|1|pictures", "1.5", "pictures"},
     {"document|points|1|bytes_mean", "-2", "bytes"},
@@ -269,6 +284,9 @@ static const struct {
     {"document|points|1|ensemble", NULL},
     {"document|points|1|head_macs", NULL},
     {"document|points|1|top1", "1"},
+    {"document|points|1|exit", EXIT("tail/w50", "1", "0")},
+    {"document|points|1|exit",
+     "{\"graph\": \"tail/w50\", \"threshold\": 1e-6}"},
     {"document|points|+", SECOND_OFFLOAD("full", "50")},
     {"document|graphs|full", NULL},
     {"document|graphs|tail/w50", NULL},
