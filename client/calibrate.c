@@ -21,15 +21,15 @@ static bool time_point(struct cleave *handle, uint16_t point, double *ms)
 {
     const uint8_t *frame;
     size_t frame_bytes;
-    struct nn_class top;
-    uint32_t count;
+    bool sure = true;
     cli_client_unlock(handle);
     enum api_status status =
         handle->model.points[point].kind == API_POINT_SPLIT
-            ? cli_device_run_head(handle->device, point, &frame, &frame_bytes,
-                                  ms, NULL)
-            : cli_device_run_local(handle->device, point, &top, 1, &count, ms,
-                                   NULL);
+            ? cli_device_run_head(handle->device, point, &sure, ms, NULL)
+            : cli_device_run_local(handle->device, point, ms, NULL);
+    if (status == API_OK && !sure)
+        status = cli_device_make_frame(handle->device, point, &frame,
+                                       &frame_bytes, ms, NULL);
     cli_client_lock(handle);
     return status == API_OK;
 }

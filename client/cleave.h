@@ -111,7 +111,13 @@ struct cleave_options {
 };
 
 /* How one answer was made. */
-enum cleave_via { CLEAVE_VIA_OFFLOAD, CLEAVE_VIA_SPLIT, CLEAVE_VIA_LOCAL };
+enum cleave_via {
+    CLEAVE_VIA_OFFLOAD, /* the server, of the JPEG */
+    CLEAVE_VIA_SPLIT,   /* head and tail */
+    CLEAVE_VIA_LOCAL,   /* the whole network on the device */
+    CLEAVE_VIA_EXIT     /* head and exit: a split point's, of a picture that the
+                         * device was sure of, so that nothing was sent */
+};
 
 struct cleave_class {
     uint32_t index;
@@ -123,12 +129,12 @@ struct cleave_result {
     char point[48]; /* the operating point that made the answer */
     enum cleave_via via;
     char reason[120];  /* why this point: "asked for", "fastest", … */
-    size_t bytes_sent; /* request body; 0 for local */
-    double device_ms;  /* decode, head and encode, or the whole network */
+    size_t bytes_sent; /* request body; 0 for local and exit */
+    double device_ms;  /* decode, head, exit and encode, or the whole network */
     double link_ms;    /* round trip less the server's own time */
     double server_ms;  /* as the server reports in Server-Timing */
     unsigned server; /* that answered: 0 for server_url, 1 for the first of
-                      * fallback_urls, …; 0 for local */
+                      * fallback_urls, …; 0 for local and exit */
     double joules;         /* of the device, estimated by the energy model */
     double machine_joules; /* of the whole machine meanwhile, by its own meter;
                             * negative: it has none that may be read */
@@ -152,6 +158,11 @@ struct cleave_point {
     double expected_ms;           /* this device's present estimate, or < 0 */
     unsigned quality; /* of the JPEG that an offload point sends, 1 to 100; 0:
                        * the picture as it is, made smaller only where large */
+    /* Split points: a classifier behind the head whose answer stands from this
+     * probability on, 0 if there is none; and how many of the validation
+     * pictures never left the device so, a fraction, negative if not measured.
+     * Bytes, accuracies and head_macs count it. */
+    double exit_threshold, exit_share;
 };
 
 /* State of the link, from a probe. Milliseconds and bits per second. */
@@ -170,9 +181,10 @@ struct cleave_forecast {
     char verdict[24];
     double expected_ms, p95_ms; /* mean, and what 95 of 100 stay below */
     double in_time; /* chance to meet the deadline, 0 to 1; 1 without one */
-    double bytes;   /* request body */
+    double bytes;   /* request body, on average: 0 where the exit answers */
     double joules;  /* of the device, by the energy model */
     double top1;    /* fraction; negative: not measured */
+    double stays;   /* chance that the exit answers, as seen on this device */
 };
 
 #define CLEAVE_FORECASTS_MAX 64

@@ -499,6 +499,8 @@ const char *cleave_via_name(enum cleave_via via)
         return "split";
     case CLEAVE_VIA_LOCAL:
         return "local";
+    case CLEAVE_VIA_EXIT:
+        return "exit";
     }
     return "unknown";
 }

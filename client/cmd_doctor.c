@@ -184,7 +184,8 @@ static void check_way(struct findings *findings, struct cleave *handle,
         note(findings, point, WRONG,
              "no picture can be answered this way; the text says why.", "%s",
              error.text);
-    else if (result.via != wanted)
+    else if (result.via != wanted &&
+             !(wanted == CLEAVE_VIA_SPLIT && result.via == CLEAVE_VIA_EXIT))
         note(findings, point, WRONG,
              "pictures are answered, but on the device alone.", "fell back: %s",
              result.reason);

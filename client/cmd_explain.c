@@ -29,7 +29,7 @@ static void print_help(FILE *out)
         "                    jpeg_bytes, rtt_ms, ms_per_kb and points: "
         "[{id, verdict,\n"
         "                    expected_ms, p95_ms, in_time, bytes, joules, "
-        "top1}]\n"
+        "top1, stays}]\n"
         "  --help            show this help\n"
         "\n"
         "Exit status: 0 shown, 1 cannot be written, 2 wrong usage or none "
@@ -61,6 +61,7 @@ static void print_json(const struct cleave_decision *decision)
         cli_json_real(&line, "bytes", row->bytes, 0);
         cli_json_real(&line, "joules", row->joules, 6);
         cli_json_real(&line, "top1", row->top1, 4);
+        cli_json_real(&line, "stays", row->stays, 4);
         cli_json_close(&line, '}');
     }
     cli_json_close(&line, ']');
@@ -83,8 +84,9 @@ static void print_table(const struct cleave_decision *decision)
            decision->rtt_ms);
     if (decision->ms_per_kb > 0)
         printf(", up %.2f Mbit/s", 8 / decision->ms_per_kb);
-    printf("\n\n%-20s %9s %9s %8s %8s %9s %8s  %s\n", "point", "mean ms",
-           "p95 ms", "in time", "bytes", "joules", "top-1 %", "verdict");
+    printf("\n\n%-20s %9s %9s %8s %8s %9s %8s %7s  %s\n", "point", "mean ms",
+           "p95 ms", "in time", "bytes", "joules", "top-1 %", "exit %",
+           "verdict");
     for (unsigned i = 0; i < decision->forecast_count; i++) {
         const struct cleave_forecast *row = &decision->forecasts[i];
         printf("%-20s %9.1f %9.1f %8.2f %8.0f %9.4f", row->point,
@@ -94,6 +96,10 @@ static void print_table(const struct cleave_decision *decision)
             printf(" %8s", "-");
         else
             printf(" %8.1f", 100 * row->top1);
+        if (row->stays > 0)
+            printf(" %7.1f", 100 * row->stays);
+        else
+            printf(" %7s", "-");
         printf("  %s\n", row->verdict);
     }
 }

@@ -26,13 +26,26 @@ static void print_help(FILE *out)
           "width, rate,\n"
           "                    ensemble, latent, head_macs, tail_macs, "
           "bytes_mean,\n"
-          "                    bytes_p95, top1, top5, pictures, quality; null "
-          "where\n"
-          "                    unmeasured\n"
+          "                    bytes_p95, top1, top5, pictures, quality, exit: "
+          "{threshold,\n"
+          "                    share} or null; null where unmeasured\n"
           "  --help            show this help\n"
           "\n"
           "Exit status: 0 listed, 1 no answer, 2 wrong usage.\n",
           out);
+}
+
+static void print_exit(struct cli_json_line *line,
+                       const struct cleave_point *point)
+{
+    if (!(point->exit_threshold > 0)) {
+        cli_json_real(line, "exit", -1, 0); /* null */
+        return;
+    }
+    cli_json_open(line, "exit", '{');
+    cli_json_real(line, "threshold", point->exit_threshold, 4);
+    cli_json_real(line, "share", point->exit_share, 4);
+    cli_json_close(line, '}');
 }
 
 static void print_json(const struct cleave_point *points, size_t count)
@@ -64,6 +77,7 @@ static void print_json(const struct cleave_point *points, size_t count)
         cli_json_real(&line, "top5", point->top5, 4);
         cli_json_whole(&line, "pictures", point->pictures);
         cli_json_whole(&line, "quality", point->quality);
+        print_exit(&line, point);
         cli_json_close(&line, '}');
     }
     cli_json_close(&line, ']');
@@ -81,9 +95,9 @@ static void print_measured(int width, int digits, double value)
 
 static void print_table(const struct cleave_point *points, size_t count)
 {
-    printf("%-20s %-8s %6s %-8s %10s %10s %9s %9s %7s %7s\n", "id", "kind",
+    printf("%-20s %-8s %6s %-8s %10s %10s %9s %9s %7s %7s %6s\n", "id", "kind",
            "width", "codec", "head MMAC", "tail MMAC", "bytes", "p95",
-           "top-1 %", "top-5 %");
+           "top-1 %", "top-5 %", "exit %");
     for (size_t i = 0; i < count; i++) {
         const struct cleave_point *point = &points[i];
         bool split = strcmp(point->kind, "split") == 0;
@@ -100,6 +114,8 @@ static void print_table(const struct cleave_point *points, size_t count)
         print_measured(9, 0, point->bytes_p95);
         print_measured(7, 1, point->top1 * 100);
         print_measured(7, 1, point->top5 * 100);
+        print_measured(
+            6, 1, point->exit_threshold > 0 ? point->exit_share * 100 : -1);
         putchar('\n');
     }
 }

@@ -54,6 +54,7 @@ void cli_decider_forget_points(struct cli_decider *decider)
 {
     cli_cost_reset(&decider->device, decider->device.ms_per_mmac.mean);
     cli_cost_reset(&decider->server, decider->server.ms_per_mmac.mean);
+    decider->exits = (struct cli_exits){.runs = {0}};
     decider->previous = decider->tried = -1;
     decider->forecast_count = 0;
 }
@@ -88,6 +89,7 @@ struct cli_policy_input cli_decider_input(const struct cli_decider *decider,
         .can_run = question->can_run,
         .link = &decider->link,
         .device = &decider->device,
+        .exits = &decider->exits,
         .server = &decider->server,
         .queue_ms = &decider->queue_ms,
         .power = &decider->power,

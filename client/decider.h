@@ -18,6 +18,7 @@
 struct cli_decider {
     struct cli_link link;
     struct cli_cost device, server;
+    struct cli_exits exits;
     struct cli_estimate decode_ms, queue_ms;
     struct cli_power power;
     struct cli_breaker breaker;

@@ -137,8 +137,8 @@ enum api_status cli_device_shrink(const struct cli_device *device,
 }
 
 enum api_status cli_device_run_head(struct cli_device *device, uint16_t point,
-                                    const uint8_t **frame, size_t *frame_bytes,
-                                    double *ms, struct api_error *error)
+                                    bool *sure, double *ms,
+                                    struct api_error *error)
 {
     double start_ms = cli_now_ms();
     const struct api_point *info = nn_model_point(device->model, point);
@@ -147,11 +147,29 @@ enum api_status cli_device_run_head(struct cli_device *device, uint16_t point,
     if (status != API_OK)
         return api_fail(error, status, "the head of %s cannot run: %s",
                         info->id, api_status_title(status));
+    *sure = false;
+    if (info->exit_threshold > 0)
+        status = nn_run_exit(device->context, point, device->latent,
+                             device->probabilities, sure);
+    if (status != API_OK)
+        return api_fail(error, status, "the exit of %s cannot run: %s",
+                        info->id, api_status_title(status));
+    *ms = cli_now_ms() - start_ms;
+    return API_OK;
+}
+
+enum api_status cli_device_make_frame(struct cli_device *device, uint16_t point,
+                                      const uint8_t **frame,
+                                      size_t *frame_bytes, double *ms,
+                                      struct api_error *error)
+{
+    double start_ms = cli_now_ms();
+    const struct api_point *info = nn_model_point(device->model, point);
     uint8_t *payload = device->frame + API_FRAME_HEADER_BYTES;
     size_t payload_bytes;
-    status = nn_latent_encode(device->context, point, device->latent, payload,
-                              device->frame_capacity - API_FRAME_HEADER_BYTES,
-                              &payload_bytes);
+    enum api_status status = nn_latent_encode(
+        device->context, point, device->latent, payload,
+        device->frame_capacity - API_FRAME_HEADER_BYTES, &payload_bytes);
     if (status != API_OK)
         return api_fail(error, status, "the latent of %s cannot be encoded: %s",
                         info->id, api_status_title(status));
@@ -173,14 +191,12 @@ enum api_status cli_device_run_head(struct cli_device *device, uint16_t point,
                         info->id, api_status_title(status));
     *frame = device->frame;
     *frame_bytes = made_bytes;
-    *ms = cli_now_ms() - start_ms;
+    *ms += cli_now_ms() - start_ms;
     return API_OK;
 }
 
 enum api_status cli_device_run_local(struct cli_device *device, uint16_t point,
-                                     struct nn_class *top, uint32_t capacity,
-                                     uint32_t *count, double *ms,
-                                     struct api_error *error)
+                                     double *ms, struct api_error *error)
 {
     double start_ms = cli_now_ms();
     enum api_status status = nn_run_full(device->context, point, device->pixels,
@@ -188,8 +204,13 @@ enum api_status cli_device_run_local(struct cli_device *device, uint16_t point,
     if (status != API_OK)
         return api_fail(error, status, "the network cannot run here: %s",
                         api_status_title(status));
-    *count = nn_top(device->probabilities, nn_model_class_count(device->model),
-                    top, capacity);
     *ms = cli_now_ms() - start_ms;
     return API_OK;
+}
+
+uint32_t cli_device_answer(const struct cli_device *device,
+                           struct nn_class *top, uint32_t capacity)
+{
+    return nn_top(device->probabilities, nn_model_class_count(device->model),
+                  top, capacity);
 }

@@ -43,18 +43,28 @@ enum api_status cli_device_shrink(const struct cli_device *device,
                                   size_t *shrunk_bytes, double *decode_ms,
                                   double *encode_ms, struct api_error *error);
 
-/* Runs a split point's head on the decoded pixels and makes the frame of it,
- * which is borrowed and lives until the next run. *ms becomes the time for
- * head and encoding. */
+/* Runs a split point's head on the decoded pixels, and its exit if it has one.
+ * *sure: the exit is, and cli_device_answer has the answer. *ms becomes the
+ * time for both. */
 enum api_status cli_device_run_head(struct cli_device *device, uint16_t point,
-                                    const uint8_t **frame, size_t *frame_bytes,
-                                    double *ms, struct api_error *error);
+                                    bool *sure, double *ms,
+                                    struct api_error *error);
 
-/* Runs a local point's network on the decoded pixels. Writes at most `capacity`
- * classes, best first, and *count of them. */
+/* Makes the frame of what the head of `point` has just given. It is borrowed
+ * and lives until the next one. *ms grows by the time for it. */
+enum api_status cli_device_make_frame(struct cli_device *device, uint16_t point,
+                                      const uint8_t **frame,
+                                      size_t *frame_bytes, double *ms,
+                                      struct api_error *error);
+
+/* Runs a local point's network on the decoded pixels; cli_device_answer has the
+ * answer. */
 enum api_status cli_device_run_local(struct cli_device *device, uint16_t point,
-                                     struct nn_class *top, uint32_t capacity,
-                                     uint32_t *count, double *ms,
-                                     struct api_error *error);
+                                     double *ms, struct api_error *error);
+
+/* The answer of the last run that gave one. Writes at most `capacity` classes,
+ * best first, and returns how many. */
+uint32_t cli_device_answer(const struct cli_device *device,
+                           struct nn_class *top, uint32_t capacity);
 
 #endif

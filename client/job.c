@@ -115,6 +115,25 @@ static void name_point(struct cli_job *job, uint16_t point, enum cleave_via via)
     job->result.via = via;
 }
 
+/* What the device has just answered, on a device that is this thread's. */
+static void take_own_answer(struct cli_job *job, uint16_t point,
+                            enum cleave_via via, double device_ms)
+{
+    const struct cli_device *device = job->handle->device;
+    const struct nn_model *model = cli_device_model(device);
+    struct nn_class top[CLEAVE_TOP_MAX];
+    uint32_t count = cli_device_answer(device, top, job->handle->top);
+    for (uint32_t i = 0; i < count; i++) {
+        struct cleave_class *class = &job->result.top[i];
+        class->index = top[i].index;
+        class->probability = (double)top[i].probability;
+        api_label_copy(class->label, nn_model_label(model, top[i].index));
+    }
+    job->result.top_count = count;
+    job->result.device_ms = device_ms;
+    name_point(job, point, via);
+}
+
 /* The whole network, on a device that is this thread's. */
 static enum cleave_status run_local(struct cli_job *job, uint16_t point,
                                     const char *reason)
@@ -123,28 +142,17 @@ static enum cleave_status run_local(struct cli_job *job, uint16_t point,
     enum cleave_status decoded = cli_job_decode(job);
     if (decoded != CLEAVE_OK)
         return decoded;
-    struct nn_class top[CLEAVE_TOP_MAX];
-    uint32_t count = 0;
     double ms = 0;
     struct api_error why = {.text = ""};
     cli_client_unlock(handle);
-    enum api_status status = cli_device_run_local(
-        handle->device, point, top, handle->top, &count, &ms, &why);
+    enum api_status status =
+        cli_device_run_local(handle->device, point, &ms, &why);
     cli_client_lock(handle);
     if (status != API_OK)
         return fail(job, status, &why);
     cli_cost_observe(&handle->decider.device, point,
                      handle->model.points[point].head_macs, ms);
-    const struct nn_model *model = cli_device_model(handle->device);
-    for (uint32_t i = 0; i < count; i++) {
-        struct cleave_class *class = &job->result.top[i];
-        class->index = top[i].index;
-        class->probability = (double)top[i].probability;
-        api_label_copy(class->label, nn_model_label(model, top[i].index));
-    }
-    job->result.top_count = count;
-    job->result.device_ms = job->decode_ms + ms;
-    name_point(job, point, CLEAVE_VIA_LOCAL);
+    take_own_answer(job, point, CLEAVE_VIA_LOCAL, job->decode_ms + ms);
     snprintf(job->result.reason, sizeof job->result.reason, "%s%s",
              cli_job_left_ms(job) < 0 ? "late; " : "", reason);
     return CLEAVE_OK;
@@ -168,9 +176,10 @@ enum cleave_status cli_job_answer_locally(struct cli_job *job,
 }
 
 /* The head of a split point, as the body of a request, on a device that is
- * this thread's. */
+ * this thread's; or the answer, where its exit is sure. */
 static enum cleave_status run_head(struct cli_job *job, uint16_t point,
-                                   size_t *frame_bytes, double *device_ms)
+                                   bool *sure, size_t *frame_bytes,
+                                   double *device_ms)
 {
     struct cleave *handle = job->handle;
     enum cleave_status decoded = cli_job_decode(job);
@@ -180,13 +189,22 @@ static enum cleave_status run_head(struct cli_job *job, uint16_t point,
     const uint8_t *frame = NULL;
     struct api_error why = {.text = ""};
     cli_client_unlock(handle);
-    enum api_status status = cli_device_run_head(handle->device, point, &frame,
-                                                 frame_bytes, &head_ms, &why);
+    enum api_status status =
+        cli_device_run_head(handle->device, point, sure, &head_ms, &why);
+    if (status == API_OK && !*sure)
+        status = cli_device_make_frame(handle->device, point, &frame,
+                                       frame_bytes, &head_ms, &why);
     cli_client_lock(handle);
     if (status != API_OK)
         return cli_client_fail(&job->error, CLEAVE_ERROR_BUNDLE, why.text);
     cli_cost_observe(&handle->decider.device, point,
                      handle->model.points[point].head_macs, head_ms);
+    cli_exits_observe(&handle->decider.exits, point, *sure);
+    *device_ms = job->decode_ms + head_ms;
+    if (*sure) {
+        take_own_answer(job, point, CLEAVE_VIA_EXIT, *device_ms);
+        return CLEAVE_OK;
+    }
     /* The device makes another picture's frame while this one is sent. */
     uint8_t *kept = realloc(job->frame, *frame_bytes);
     if (!kept)
@@ -194,7 +212,6 @@ static enum cleave_status run_head(struct cli_job *job, uint16_t point,
                                "out of memory");
     memcpy(kept, frame, *frame_bytes);
     job->frame = kept;
-    *device_ms = job->decode_ms + head_ms;
     return CLEAVE_OK;
 }
 
@@ -333,15 +350,20 @@ enum cleave_status cli_job_try_remote(struct cli_job *job, uint16_t point,
     *retry_after_ms = 0;
     if (handle->model.points[point].kind == API_POINT_SPLIT) {
         cli_client_take_device(handle);
-        bool same = handle->generation == job->generation;
+        bool same = handle->generation == job->generation, sure = false;
         enum cleave_status made =
-            same ? run_head(job, point, &body_bytes, &device_ms) : CLEAVE_OK;
+            same ? run_head(job, point, &sure, &body_bytes, &device_ms)
+                 : CLEAVE_OK;
         cli_client_give_device(handle);
         if (made != CLEAVE_OK)
             return made;
         if (!same) {
             *served = api_fail(why, API_MODEL_MISMATCH,
                                "another model has come just now");
+            return CLEAVE_OK;
+        }
+        if (sure) {
+            *served = API_OK;
             return CLEAVE_OK;
         }
         body = job->frame;

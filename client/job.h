@@ -54,7 +54,8 @@ enum cleave_status cli_job_answer_locally(struct cli_job *job,
                                           const char *reason);
 
 /* One try of an offload or split point. *served says how the server did:
- * API_OK, then the result is filled but for its reason, or why not, with the
+ * API_OK, then the result is filled but for its reason, by the point's exit
+ * without the server where that is sure, or why not, with the
  * detail in *why; API_MODEL_MISMATCH, too, where the points have changed since
  * the choice. With is_hedged the device has answered meanwhile. Returns a
  * failure only for the picture or the device. The server asked is

@@ -7,13 +7,14 @@
 #include <string.h>
 #include <unistd.h>
 
-#define FIRST_LINE "cleave learnt 1"
+#define FIRST_LINE "cleave learnt 2"
 #define LINE_BYTES 320
 #define LINES_MOST (2 * API_LIMIT_POINTS + 16)
 
 /* Beyond these a figure makes no sense, and would not fit a double's use. */
 #define MS_MOST 3.6e6
 #define BYTES_MOST 1e9
+#define RUNS_MOST 1e4
 
 /* Thousandths, the unit of most figures in the file. */
 static int64_t thousandths(double value)
@@ -56,11 +57,11 @@ static void write_decision(FILE *file, const struct cleave_decision *decision)
             continue;
         fprintf(file,
                 "forecast %s %" PRId64 " %" PRId64 " %" PRId64 " %" PRId64
-                " %" PRId64 " %" PRId64 " ",
+                " %" PRId64 " %" PRId64 " %" PRId64 " ",
                 row->point, thousandths(row->expected_ms),
                 thousandths(row->p95_ms), thousandths(row->in_time),
                 thousandths(row->bytes), thousandths(1000 * row->joules),
-                thousandths(row->top1));
+                thousandths(row->top1), thousandths(row->stays));
         write_rest(file, row->verdict);
     }
 }
@@ -79,8 +80,10 @@ bool cli_learnt_write(const char *path, const struct cli_learnt *learnt)
             learnt->fingerprint, thousandths(learnt->decode_ms));
     for (unsigned i = 0; i < learnt->part_count; i++) {
         if (is_word(learnt->parts[i].point))
-            fprintf(file, "device %s %" PRId64 "\n", learnt->parts[i].point,
-                    thousandths(learnt->parts[i].ms));
+            fprintf(file, "device %s %" PRId64 " %" PRId64 " %" PRId64 "\n",
+                    learnt->parts[i].point, thousandths(learnt->parts[i].ms),
+                    thousandths(learnt->parts[i].runs),
+                    thousandths(learnt->parts[i].stays));
     }
     if (learnt->decision.unix_ms > 0)
         write_decision(file, &learnt->decision);
@@ -112,9 +115,12 @@ static void copy_rest(char *to, size_t capacity, const char *from)
 static bool read_part(const char *line, struct cli_learnt *learnt)
 {
     struct cli_learnt_part part;
-    int64_t ms;
-    if (sscanf(line, "device %47s %18" SCNd64, part.point, &ms) != 2 ||
+    int64_t ms, runs, stays;
+    if (sscanf(line, "device %47s %18" SCNd64 " %18" SCNd64 " %18" SCNd64,
+               part.point, &ms, &runs, &stays) != 4 ||
         !scale(ms, MS_MOST, &part.ms) || !(part.ms > 0) ||
+        !scale(runs, RUNS_MOST, &part.runs) ||
+        !scale(stays, part.runs, &part.stays) || part.stays < 0 ||
         !is_word(part.point) || learnt->part_count == API_LIMIT_POINTS)
         return false;
     learnt->parts[learnt->part_count++] = part;
@@ -140,20 +146,20 @@ static bool read_decision(const char *line, struct cleave_decision *decision)
 static bool read_forecast(const char *line, struct cleave_decision *decision)
 {
     struct cleave_forecast row = {.verdict = ""};
-    int64_t expected, p95, in_time, bytes, millijoules, top1;
+    int64_t expected, p95, in_time, bytes, millijoules, top1, stays;
     int end = 0;
     if (sscanf(line,
                "forecast %47s %18" SCNd64 " %18" SCNd64 " %18" SCNd64
-               " %18" SCNd64 " %18" SCNd64 " %18" SCNd64 " %n",
+               " %18" SCNd64 " %18" SCNd64 " %18" SCNd64 " %18" SCNd64 " %n",
                row.point, &expected, &p95, &in_time, &bytes, &millijoules,
-               &top1, &end) != 7 ||
+               &top1, &stays, &end) != 8 ||
         end == 0 || !is_word(row.point) ||
         decision->forecast_count == CLEAVE_FORECASTS_MAX ||
         !scale(expected, MS_MOST, &row.expected_ms) ||
         !scale(p95, MS_MOST, &row.p95_ms) || !scale(in_time, 1, &row.in_time) ||
         !scale(bytes, BYTES_MOST, &row.bytes) ||
         !scale(millijoules, BYTES_MOST, &row.joules) ||
-        !scale(top1, 1, &row.top1))
+        !scale(top1, 1, &row.top1) || !scale(stays, 1, &row.stays))
         return false;
     row.joules /= 1000;
     copy_rest(row.verdict, sizeof row.verdict, line + end);

@@ -10,10 +10,12 @@
 
 struct cleave;
 
-/* One part of a model's computing time on this device. */
+/* One part of a model's computing time on this device, and what was seen of
+ * its exit (client/exits.h). */
 struct cli_learnt_part {
     char point[48];
     double ms;
+    double runs, stays;
 };
 
 struct cli_learnt {
@@ -32,9 +34,9 @@ bool cli_learnt_write(const char *path, const struct cli_learnt *learnt);
  * text is not trusted: what is read is bounded and clean. */
 bool cli_learnt_read(const char *path, struct cli_learnt *learnt);
 
-/* The handle's own, both under its lock. Recalling takes up the computing
- * times of the model in use and says whether there were any. Keeping writes
- * now and then, unless `at_once`. */
+/* The handle's own, both under its lock. Recalling takes up what was
+ * seen of the parts of the model in use and says whether there were any.
+ * Keeping writes now and then, unless `at_once`. */
 bool cli_learnt_recall(struct cleave *handle);
 void cli_learnt_keep(struct cleave *handle, bool at_once);
 

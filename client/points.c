@@ -49,6 +49,8 @@ static void copy_point(const struct cleave *handle, uint16_t point,
         .pictures = info->pictures,
         .expected_ms = expected_ms(handle, point),
         .quality = info->quality,
+        .exit_threshold = info->exit_threshold,
+        .exit_share = info->exit_share,
     };
     snprintf(out->id, sizeof out->id, "%s", info->id);
     snprintf(out->kind, sizeof out->kind, "%s",

@@ -30,20 +30,21 @@ static double square(double value)
     return value * value;
 }
 
-/* Body of a split request whose size the bundle does not tell: two bits for
- * each value of the latent. */
+/* What a picture takes to send. For a split point whose size the bundle does
+ * not tell: two bits for each value of the latent. */
 static double body_bytes(const struct cli_policy_input *input,
                          const struct api_point *point)
 {
+    double measured = cli_exits_body_bytes(point);
     switch (point->kind) {
     case API_POINT_OFFLOAD:
         /* The smaller of both files is sent. */
-        return point->quality > 0 && point->bytes_mean >= 0
-                   ? fmin(point->bytes_mean, (double)input->jpeg_bytes)
+        return point->quality > 0 && measured >= 0
+                   ? fmin(measured, (double)input->jpeg_bytes)
                    : (double)input->jpeg_bytes;
     case API_POINT_SPLIT:
-        if (point->bytes_mean >= 0)
-            return point->bytes_mean;
+        if (measured >= 0)
+            return measured;
         return (double)point->latent_height * point->latent_width *
                point->latent_channels / 4.0;
     case API_POINT_LOCAL:
@@ -52,11 +53,21 @@ static double body_bytes(const struct cli_policy_input *input,
     return 0;
 }
 
-/* Adds the server's and the link's part to those of the device. */
-static void add_remote(const struct cli_policy_input *input, uint16_t point,
-                       double variance, struct cli_forecast *forecast)
+/* Which share of the pictures that are sent must be quicker for `share` of all
+ * to be, where those of the exit are the first; none if that is not above 0. */
+static double among_sent(double share, double sent)
 {
-    double part_ms, margin_ms;
+    return 1 - (1 - share) / sent;
+}
+
+/* Adds the server's and the link's part to those of the device, for the
+ * pictures that do not stay there. */
+static void add_remote(const struct cli_policy_input *input, uint16_t point,
+                       double body, double variance,
+                       struct cli_forecast *forecast)
+{
+    double part_ms, margin_ms, sent = 1 - forecast->stays;
+    double likely = among_sent(LIKELY, sent), p95 = among_sent(P95, sent);
     cli_cost_predict(input->server, point, input->points[point].tail_macs,
                      &part_ms, &margin_ms);
     double queue_margin_ms = cli_estimate_margin(input->queue_ms);
@@ -64,34 +75,41 @@ static void add_remote(const struct cli_policy_input *input, uint16_t point,
     double machines_ms =
         forecast->expected_ms + part_ms + input->queue_ms->mean;
     struct cli_link_forecast link =
-        cli_link_predict(input->link, forecast->bytes, input->now_ms);
-    forecast->expected_ms = machines_ms + link.expected_ms;
-    margin_ms = cli_link_margin(input->link, &link, P95);
+        cli_link_predict(input->link, body, input->now_ms);
+    double whole_ms = machines_ms + link.expected_ms;
+    forecast->expected_ms =
+        forecast->stays * forecast->expected_ms + sent * whole_ms;
     /* The parts vary independently, so their margins add as squares. */
-    forecast->p95_ms =
-        forecast->expected_ms + sqrt(variance + margin_ms * margin_ms);
-    margin_ms = cli_link_margin(input->link, &link, LIKELY);
-    forecast->likely_ms =
-        forecast->expected_ms + sqrt(variance + margin_ms * margin_ms);
-    struct cli_link_forecast sure = link;
-    sure.unsure_ms = 0;
-    margin_ms = cli_link_margin(input->link, &sure, P95);
-    forecast->sure_ms =
-        forecast->expected_ms + sqrt(variance + margin_ms * margin_ms);
-    double hoped = fmax(1 - link.unsure_ms / link.expected_ms, 0);
-    forecast->hoped_ms = machines_ms + hoped * link.expected_ms +
-                         sqrt(variance + square(hoped * margin_ms));
+    if (likely > 0) {
+        margin_ms = cli_link_margin(input->link, &link, likely);
+        forecast->likely_ms = whole_ms + sqrt(variance + square(margin_ms));
+    }
+    if (p95 > 0) {
+        margin_ms = cli_link_margin(input->link, &link, p95);
+        forecast->p95_ms = whole_ms + sqrt(variance + square(margin_ms));
+        struct cli_link_forecast sure = link;
+        sure.unsure_ms = 0;
+        margin_ms = cli_link_margin(input->link, &sure, p95);
+        forecast->sure_ms = whole_ms + sqrt(variance + square(margin_ms));
+        double hoped = fmax(1 - link.unsure_ms / link.expected_ms, 0);
+        forecast->hoped_ms = machines_ms + hoped * link.expected_ms +
+                             sqrt(variance + square(hoped * margin_ms));
+    }
     if (input->deadline_ms > 0)
-        forecast->meets = cli_link_share_below(
-            input->link, &link, input->deadline_ms - machines_ms);
+        forecast->meets =
+            forecast->stays * forecast->meets +
+            sent * cli_link_share_below(input->link, &link,
+                                        input->deadline_ms - machines_ms);
 }
 
 struct cli_forecast cli_policy_predict(const struct cli_policy_input *input,
                                        uint16_t point)
 {
     const struct api_point *info = &input->points[point];
-    struct cli_forecast forecast = {.bytes = body_bytes(input, info),
-                                    .meets = 1};
+    double body = body_bytes(input, info);
+    double stays = cli_exits_share(input->exits, point, info);
+    struct cli_forecast forecast = {
+        .stays = stays, .bytes = (1 - stays) * body, .meets = 1};
     double part_ms = 0, margin_ms = 0;
     if (info->kind != API_POINT_OFFLOAD || info->quality > 0) {
         cli_cost_predict(input->device, point, info->head_macs, &part_ms,
@@ -102,10 +120,10 @@ struct cli_forecast cli_policy_predict(const struct cli_policy_input *input,
         cli_power_joules(input->power, forecast.expected_ms, forecast.bytes);
     forecast.p95_ms = forecast.expected_ms + margin_ms;
     forecast.likely_ms = forecast.sure_ms = forecast.hoped_ms = forecast.p95_ms;
-    if (info->kind != API_POINT_LOCAL)
-        add_remote(input, point, margin_ms * margin_ms, &forecast);
-    else if (input->deadline_ms > 0 && forecast.p95_ms > input->deadline_ms)
+    if (input->deadline_ms > 0 && forecast.p95_ms > input->deadline_ms)
         forecast.meets = forecast.expected_ms > input->deadline_ms ? 0 : 0.5;
+    if (info->kind != API_POINT_LOCAL && stays < 1)
+        add_remote(input, point, body, square(margin_ms), &forecast);
     return forecast;
 }
 

@@ -9,6 +9,7 @@
 #include "api/point.h"
 #include "client/cost.h"
 #include "client/energy.h"
+#include "client/exits.h"
 #include "client/link.h"
 
 /* How much top-1 accuracy may be given up for speed or energy: a fraction. */
@@ -28,7 +29,9 @@ struct cli_policy_input {
     uint16_t point_count;
     const bool *can_run; /* [point_count] both sides at hand */
     const struct cli_link *link;
-    const struct cli_cost *device; /* heads and whole network, no decode */
+    const struct cli_cost *device; /* heads with their exits and the whole
+                                    * network, no decode */
+    const struct cli_exits *exits; /* may be NULL where no point has one */
     const struct cli_cost *server; /* decoding and inference */
     const struct cli_estimate *queue_ms; /* before them, on the server */
     const struct cli_power *power;
@@ -65,7 +68,8 @@ struct cli_forecast {
     double sure_ms;     /* p95_ms, were the link's means known exactly */
     double hoped_ms;    /* sure_ms, were they a deviation better */
     double meets;       /* chance to meet the deadline; 1 without one */
-    double bytes;       /* request body */
+    double stays;       /* chance that the exit's answer is taken, 0 to 1 */
+    double bytes;       /* request body, on average: 0 where it stays */
     double joules;      /* of the device */
     enum cli_verdict verdict;
 };

@@ -34,6 +34,8 @@ bool cli_learnt_recall(struct cleave *handle)
         cli_cost_observe(&handle->decider.device, (uint16_t)point,
                          handle->model.points[point].head_macs,
                          learnt.parts[i].ms);
+        handle->decider.exits.runs[point] = learnt.parts[i].runs;
+        handle->decider.exits.stays[point] = learnt.parts[i].stays;
         taken++;
     }
     if (learnt.decode_ms > 0)
@@ -89,6 +91,7 @@ static void describe(const struct cleave *handle,
         to->bytes = from->bytes;
         to->joules = from->joules;
         to->top1 = handle->model.points[i].top1;
+        to->stays = from->stays;
     }
     decision->forecast_count = decider->forecast_count;
 }
@@ -112,6 +115,8 @@ void cli_learnt_keep(struct cleave *handle, bool at_once)
         snprintf(part->point, sizeof part->point, "%s",
                  handle->model.points[i].id);
         part->ms = seen->mean;
+        part->runs = handle->decider.exits.runs[i];
+        part->stays = handle->decider.exits.stays[i];
     }
     describe(handle, &learnt.decision);
     (void)cli_learnt_write(cli_head_cache_learnt_path(handle->cache), &learnt);

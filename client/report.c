@@ -31,7 +31,8 @@ static void print_json(const struct cli_report *report,
     cli_json_text(&line, "point", result->point);
     cli_json_text(&line, "via", cleave_via_name(result->via));
     cli_json_text(&line, "reason", result->reason);
-    if (report->servers && result->via != CLEAVE_VIA_LOCAL)
+    if (report->servers &&
+        (result->via == CLEAVE_VIA_OFFLOAD || result->via == CLEAVE_VIA_SPLIT))
         cli_json_text(&line, "server", report->servers[result->server]);
     cli_json_whole(&line, "bytes_sent", result->bytes_sent);
     cli_json_real(&line, "device_ms", result->device_ms, 3);
@@ -119,6 +120,8 @@ static void draw_bar(struct cli_report *report)
     fprintf(stderr, ", %.1f/s", rate);
     if (report->local > 0)
         fprintf(stderr, ", %" PRIu64 " on the device alone", report->local);
+    if (report->exited > 0)
+        fprintf(stderr, ", %" PRIu64 " by an early exit", report->exited);
     if (report->failed > 0)
         fprintf(stderr, ", %" PRIu64 " failed", report->failed);
     if (report->dropped > 0)
@@ -148,6 +151,8 @@ bool cli_report_add(struct cli_report *report,
         report->failed++;
     if (outcome->result && outcome->result->via == CLEAVE_VIA_LOCAL)
         report->local++;
+    if (outcome->result && outcome->result->via == CLEAVE_VIA_EXIT)
+        report->exited++;
     bool stood = report->bar_stands;
     take_bar_away(report);
     if (report->json)

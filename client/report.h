@@ -18,7 +18,7 @@ struct cli_report {
     const char *const *servers; /* URLs to name in JSON lines, or NULL */
 
     double start_ms, drawn_ms;
-    uint64_t answered, failed, local, dropped;
+    uint64_t answered, failed, local, exited, dropped;
     bool bar_stands;
 };
 

@@ -63,8 +63,13 @@ static enum api_status run_head(struct bench *bench, uint16_t point, double *ms)
 {
     const uint8_t *frame;
     size_t frame_bytes;
-    return cli_device_run_head(bench->device, point, &frame, &frame_bytes, ms,
-                               bench->error);
+    bool sure;
+    enum api_status status =
+        cli_device_run_head(bench->device, point, &sure, ms, bench->error);
+    if (status == API_OK && !sure)
+        status = cli_device_make_frame(bench->device, point, &frame,
+                                       &frame_bytes, ms, bench->error);
+    return status;
 }
 
 /* To encode the picture again; decoding is timed by itself. */
@@ -86,18 +91,19 @@ static enum api_status run_shrink(struct bench *bench, uint16_t point,
 static enum api_status run_local(struct bench *bench, uint16_t point,
                                  double *ms)
 {
-    struct nn_class top;
-    uint32_t count;
-    return cli_device_run_local(bench->device, point, &top, 1, &count, ms,
-                                bench->error);
+    return cli_device_run_local(bench->device, point, ms, bench->error);
 }
 
 static enum api_status run_tail(struct bench *bench, uint16_t point, double *ms)
 {
     const uint8_t *frame;
     size_t frame_bytes;
-    enum api_status status = cli_device_run_head(
-        bench->device, point, &frame, &frame_bytes, ms, bench->error);
+    bool sure;
+    enum api_status status =
+        cli_device_run_head(bench->device, point, &sure, ms, bench->error);
+    if (status == API_OK)
+        status = cli_device_make_frame(bench->device, point, &frame,
+                                       &frame_bytes, ms, bench->error);
     double start_ms = cli_now_ms();
     if (status == API_OK)
         status = nn_latent_decode(

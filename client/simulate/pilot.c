@@ -84,6 +84,8 @@ static void compute(struct pilot *pilot)
     cli_estimate_add(&pilot->decider.decode_ms, decode_ms);
     cli_cost_observe(&pilot->decider.device, pilot->point, info->head_macs,
                      pilot->passage.device_ms - decode_ms);
+    cli_exits_observe(&pilot->decider.exits, pilot->point,
+                      pilot->passage.stays);
 }
 
 /* The device answers alone; a picture whose head has run is decoded. */
@@ -143,11 +145,6 @@ static int choose(struct pilot *pilot, double *wait_ms)
     return choice.point;
 }
 
-static bool is_local(const struct pilot *pilot)
-{
-    return info_of(pilot, pilot->point)->kind == API_POINT_LOCAL;
-}
-
 /* How long the server may take. */
 static double patience_ms(const struct pilot *pilot, double give_up_ms)
 {
@@ -189,7 +186,7 @@ bool pilot_begin(struct pilot *pilot, uint64_t picture, double due_ms,
     pilot->passage =
         world_pass(pilot->world, picture, pilot->point, pilot->now_ms);
     compute(pilot);
-    if (is_local(pilot))
+    if (pilot->passage.stays)
         return false;
     double timeout_ms = patience_ms(pilot, wait_until_ms);
     if (timeout_ms < REQUEST_LEAST_MS) {

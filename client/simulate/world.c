@@ -3,12 +3,13 @@
 
 #include <math.h>
 
+#include "client/exits.h"
 #include "client/simulate/noise.h"
 
 #define COMPUTE_SCATTER 0.04
 
 /* Kinds of randomness. */
-enum { DECODE = 101, DEVICE, SIZE, SERVER, QUEUED, QUEUE, JITTER };
+enum { DECODE = 101, DEVICE, SIZE, SERVER, QUEUED, QUEUE, JITTER, EXIT };
 
 static double scatter(const struct world *world, uint64_t picture,
                       uint64_t kind)
@@ -21,14 +22,24 @@ static double scatter(const struct world *world, uint64_t picture,
 static double body_bytes(const struct world *world, uint64_t picture,
                          const struct api_point *point)
 {
-    if (point->kind == API_POINT_LOCAL || !(point->bytes_mean > 0))
+    double mean = cli_exits_body_bytes(point);
+    if (point->kind == API_POINT_LOCAL || !(mean > 0))
         return 0;
-    double ratio = fmax(log(point->bytes_p95 / point->bytes_mean), 0);
+    double ratio = fmax(log(point->bytes_p95 / mean), 0);
     /* p95/mean = exp(1.645 s - s²/2), solved for s. */
     double deviation = 1.645 - sqrt(fmax(1.645 * 1.645 - 2 * ratio, 0));
     double normal = noise_normal(world->seed, picture, SIZE);
-    return point->bytes_mean *
-           exp(deviation * normal - deviation * deviation / 2);
+    return mean * exp(deviation * normal - deviation * deviation / 2);
+}
+
+/* Does the device answer alone, by the point or by its exit? The pictures that
+ * an exit is sure of are the same at every point. */
+static bool is_kept(const struct world *world, uint64_t picture,
+                    const struct api_point *point)
+{
+    return point->kind == API_POINT_LOCAL ||
+           (point->exit_threshold > 0 &&
+            noise_uniform(world->seed, picture, EXIT) < point->exit_share);
 }
 
 void world_cost_device(struct world_costs *costs,
@@ -81,13 +92,14 @@ struct passage world_pass(const struct world *world, uint64_t picture,
                           uint16_t point, double start_ms)
 {
     const struct api_point *info = &world->points[point];
-    struct passage passage = {.body_bytes = body_bytes(world, picture, info)};
+    struct passage passage = {.stays = is_kept(world, picture, info)};
     if (info->kind != API_POINT_OFFLOAD || info->quality > 0)
         passage.device_ms =
             world_decode_ms(world, picture) +
             world->costs->device_ms[point] * scatter(world, picture, DEVICE);
-    if (info->kind == API_POINT_LOCAL)
+    if (passage.stays)
         return passage;
+    passage.body_bytes = body_bytes(world, picture, info);
     passage.link_ms = world_link_ms(world, picture, passage.body_bytes,
                                     start_ms + passage.device_ms);
     if (noise_uniform(world->seed, picture, QUEUED) < world->queue_share)

@@ -63,6 +63,7 @@ void world_cost_server(struct world_costs *costs,
 /* One way of answering one picture. */
 struct passage {
     double device_ms; /* decode and head, or the whole network */
+    bool stays;       /* the device's own answer, by a local point or an exit */
     double body_bytes;
     double link_ms;              /* INFINITY: the answer never comes */
     double queue_ms, compute_ms; /* of the server */

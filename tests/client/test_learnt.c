@@ -28,7 +28,7 @@ static struct cli_learnt example(void)
 {
     struct cli_learnt learnt = {
         .fingerprint = 0x0123456789abcdefu, .decode_ms = 4.25, .part_count = 1};
-    learnt.parts[0] = (struct cli_learnt_part){"w50-base", 12.125};
+    learnt.parts[0] = (struct cli_learnt_part){"w50-base", 12.125, 40, 10.5};
     struct cleave_decision *decision = &learnt.decision;
     decision->unix_ms = 1700000000123;
     snprintf(decision->objective, sizeof decision->objective, "latency");
@@ -39,7 +39,7 @@ static struct cli_learnt example(void)
     decision->ms_per_kb = 0.75;
     decision->forecast_count = 1;
     decision->forecasts[0] = (struct cleave_forecast){
-        "w50-base", "no better", 40, 55.5, 0.875, 1130, 0.0125, -1};
+        "w50-base", "no better", 40, 55.5, 0.875, 1130, 0.0125, -1, 0.25};
     return learnt;
 }
 
@@ -53,6 +53,8 @@ START_TEST(test_comes_back_as_it_went)
     ck_assert_uint_eq(read.part_count, 1);
     ck_assert_str_eq(read.parts[0].point, "w50-base");
     ck_assert_double_eq(read.parts[0].ms, 12.125);
+    ck_assert_double_eq(read.parts[0].runs, 40);
+    ck_assert_double_eq(read.parts[0].stays, 10.5);
     ck_assert_int_eq(read.decision.unix_ms, 1700000000123);
     ck_assert_str_eq(read.decision.reason, "a reason: two words");
     ck_assert_double_eq(read.decision.deadline_ms, 250.5);
@@ -62,6 +64,7 @@ START_TEST(test_comes_back_as_it_went)
     ck_assert_double_eq(row->p95_ms, 55.5);
     ck_assert_double_eq_tol(row->joules, 0.0125, 1e-9);
     ck_assert_double_eq(row->top1, -1);
+    ck_assert_double_eq(row->stays, 0.25);
     ck_assert_uint_eq(scratch_count(directory, ""), 1); /* no trace else */
 }
 END_TEST
@@ -69,17 +72,20 @@ END_TEST
 /* What others may have written there. */
 static const char *const nonsense[] = {
     "",
-    "cleave learnt 1",
-    "cleave learnt 2\nmodel 0 0\n",
-    "cleave learnt 1\nmodel 0 0",
-    "cleave learnt 1\nmodel zz 0\n",
-    "cleave learnt 1\nmodel 1 99999999999999999\n",
-    "cleave learnt 1\ndevice a -5\n",
-    "cleave learnt 1\ndevice a\n",
-    "cleave learnt 1\ndecision 5 latency 0 1 1\n",
-    "cleave learnt 1\ndecision -5 latency 0 1 1 1\n",
-    "cleave learnt 1\nforecast a 1 1 1 1 1\n",
-    "cleave learnt 1\nforecast a 1 1 5000 1 1 1 taken\n",
+    "cleave learnt 2",
+    "cleave learnt 1\nmodel 0 0\n",
+    "cleave learnt 2\nmodel 0 0",
+    "cleave learnt 2\nmodel zz 0\n",
+    "cleave learnt 2\nmodel 1 99999999999999999\n",
+    "cleave learnt 2\ndevice a -5 0 0\n",
+    "cleave learnt 2\ndevice a 5 2000 3000\n",
+    "cleave learnt 2\ndevice a 5 2000 -1\n",
+    "cleave learnt 2\ndevice a\n",
+    "cleave learnt 2\ndecision 5 latency 0 1 1\n",
+    "cleave learnt 2\ndecision -5 latency 0 1 1 1\n",
+    "cleave learnt 2\nforecast a 1 1 1 1 1 1\n",
+    "cleave learnt 2\nforecast a 1 1 5000 1 1 1 0 taken\n",
+    "cleave learnt 2\nforecast a 1 1 1 1 1 1 5000 taken\n",
 };
 
 START_TEST(test_nonsense_is_refused)

@@ -381,6 +381,70 @@ START_TEST(test_quality_of_an_offload_point)
 }
 END_TEST
 
+/* What is sure at the exit costs the device alone; the others go on. */
+START_TEST(test_exit_of_a_split_point)
+{
+    static struct cli_exits exits; /* nothing seen */
+    set_up();
+    input.exits = &exits;
+    points[WIDE].exit_threshold = 0.8;
+    points[WIDE].exit_share = 0.5; /* so the frames have 4000 bytes */
+    const double alone_ms = 4 + 20, whole_ms = alone_ms + 8 + 10 + 0.5 * 4;
+    input.deadline_ms = 30;
+    struct cli_forecast half = cli_policy_predict(&input, WIDE);
+    ck_assert_double_eq(half.stays, 0.5);
+    ck_assert_double_eq_tol(half.expected_ms, (alone_ms + whole_ms) / 2, 1e-9);
+    ck_assert_double_eq_tol(half.p95_ms, whole_ms, 1e-9);
+    ck_assert_double_eq_tol(half.meets, 0.5, 1e-9);
+    ck_assert_double_eq_tol(half.bytes, 2000, 1e-9);
+    ck_assert_double_eq_tol(half.joules, alone_ms * 1e-3 + 2000 * 1e-6, 1e-9);
+
+    /* Where fewer than 5 of 100 are sent, the p95 is the device's. */
+    points[WIDE].exit_share = 0.96;
+    struct cli_forecast most = cli_policy_predict(&input, WIDE);
+    ck_assert_double_eq_tol(most.p95_ms, alone_ms, 1e-9);
+    ck_assert_double_eq_tol(most.likely_ms, alone_ms, 1e-9);
+
+    /* All of them: no link is needed, as for a local point. */
+    points[WIDE].exit_share = 1;
+    link_seen = sure_link(1000, 10);
+    struct cli_forecast all = cli_policy_predict(&input, WIDE);
+    ck_assert_double_eq_tol(all.expected_ms, alone_ms, 1e-9);
+    ck_assert_double_eq(all.meets, 1);
+    ck_assert_double_eq(all.bytes, 0);
+}
+END_TEST
+
+/* On a slow link the exit decides, as it was measured and then as it is seen.
+ */
+START_TEST(test_exit_makes_a_point_worth_while)
+{
+    static struct cli_exits exits; /* nothing seen */
+    set_up();
+    input.exits = &exits;
+    link_seen = sure_link(300, 5);
+    ck_assert_int_eq(choose().point, LOCAL);
+    points[WIDE].exit_threshold = 0.8;
+    points[WIDE].exit_share = 0.5;
+    ck_assert_int_eq(choose().point, LOCAL); /* half would wait for the link */
+    points[WIDE].exit_share = 0.97;
+    ck_assert_int_eq(choose().point, WIDE);
+    for (int i = 0; i < 50; i++)
+        cli_exits_observe(&exits, WIDE, i % 2 == 0);
+    ck_assert_int_eq(choose().point, LOCAL);
+    points[WIDE].exit_share = -1; /* not measured */
+    exits = (struct cli_exits){.runs = {0}};
+    ck_assert_double_eq(cli_policy_predict(&input, WIDE).stays, 0);
+    /* The data plan counts the mean of all. */
+    points[WIDE].exit_share = 0.5;
+    link_seen = sure_link(10, 0.5);
+    input.allowance_bytes = 2100;
+    input.max_loss = 1;
+    points[NARROW].bytes_mean = 2200;
+    ck_assert_int_eq(choose().point, WIDE);
+}
+END_TEST
+
 START_TEST(test_nothing_can_run)
 {
     set_up();
@@ -402,7 +466,14 @@ static double random_up_to(double most)
 
 static void set_up_at_random(void)
 {
+    static const struct cli_exits exits; /* nothing seen */
     set_up();
+    input.exits = &exits;
+    if (rand() % 4 == 0) {
+        points[WIDE].exit_threshold = 0.5;
+        /* Where hardly any is sent, a p95 may lie below the mean. */
+        points[WIDE].exit_share = random_up_to(0.94);
+    }
     for (int i = 0; i < POINTS; i++) {
         can_run[i] = rand() % 4 != 0;
         points[i].top1 = rand() % 5 == 0 ? -1 : random_up_to(1);
@@ -455,6 +526,7 @@ Suite *make_suite(void)
 {
     Suite *suite = suite_create("policy");
     TCase *group = tcase_create("choice");
+    tcase_set_timeout(group, 60);
     tcase_add_test(group, test_prediction_adds_the_parts);
     tcase_add_test(group, test_margins_of_parts_add_as_squares);
     tcase_add_loop_test(group, test_cases, 0,
@@ -468,6 +540,8 @@ Suite *make_suite(void)
     tcase_add_test(group, test_doubt_alone_does_not_rule_a_point_out);
     tcase_add_test(group, test_waiting_ends_where_the_device_would_be_done);
     tcase_add_test(group, test_quality_of_an_offload_point);
+    tcase_add_test(group, test_exit_of_a_split_point);
+    tcase_add_test(group, test_exit_makes_a_point_worth_while);
     tcase_add_test(group, test_unmeasured_accuracy);
     tcase_add_test(group, test_unmeasured_size);
     tcase_add_test(group, test_nothing_can_run);

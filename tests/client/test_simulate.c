@@ -210,6 +210,28 @@ START_TEST(test_one_device_takes_what_its_parts_take)
 }
 END_TEST
 
+/* Half of the pictures stay: the others' frames have twice the mean. */
+START_TEST(test_an_exit_keeps_its_share)
+{
+    points[SPLIT].exit_threshold = 0.8;
+    points[SPLIT].exit_share = 0.5;
+    always(SPLIT);
+    unsigned kept = 0, pictures = 2000;
+    for (uint64_t i = 0; i < pictures; i++) {
+        struct passage passage = world_pass(&world, i, SPLIT, 0);
+        ck_assert_double_gt(passage.device_ms, 0);
+        ck_assert(passage.stays == (passage.body_bytes <= 0));
+        ck_assert(passage.stays == (passage.link_ms <= 0));
+        ck_assert(passage.stays || fabs(passage.body_bytes - 2000) < 1e-6);
+        kept += passage.stays;
+    }
+    ck_assert_double_eq_tol((double)kept / pictures, 0.5, 0.05);
+    struct plan_figures figures = run_plan();
+    ck_assert_double_eq_tol(figures.shares[SPLIT], 1, 1e-9);
+    ck_assert_double_eq_tol(figures.bytes_per_picture, 2250 / 2.0, 400);
+}
+END_TEST
+
 START_TEST(test_auto_follows_the_link)
 {
     struct plan_figures fast = run_plan();
@@ -361,8 +383,8 @@ START_TEST(test_a_devices_file_is_taken)
     struct api_error error;
     struct subject subject;
     scratch_join(path, directory, "device.learnt");
-    static const char text[] = "cleave learnt 1\nmodel 0000000000000001 7000\n"
-                               "device local 250000\n";
+    static const char text[] = "cleave learnt 2\nmodel 0000000000000001 7000\n"
+                               "device local 250000 0 0\n";
     scratch_write(path, text, sizeof text - 1);
     const struct subject_order order = {.bundle = CLEAVE_SOURCE_DIR
                                         "/tests/data/tiny.safetensors",
@@ -442,6 +464,7 @@ Suite *make_suite(void)
     tcase_add_test(cases, test_other_traces_are_read);
     tcase_add_test(cases, test_events_come_in_order);
     tcase_add_test(cases, test_one_device_takes_what_its_parts_take);
+    tcase_add_test(cases, test_an_exit_keeps_its_share);
     tcase_add_test(cases, test_auto_follows_the_link);
     tcase_add_test(cases, test_waits_are_those_of_queueing_theory);
     tcase_add_test(cases, test_a_full_queue_refuses);

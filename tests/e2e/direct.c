@@ -17,6 +17,15 @@ static size_t run_split(const struct nn_model *model,
     ck_assert_ptr_nonnull(latent);
     ck_assert_ptr_nonnull(payload);
     ck_assert_int_eq(nn_run_head(context, point, pixels, latent), API_OK);
+    bool sure = false;
+    if (nn_model_point(model, point)->exit_threshold > 0)
+        ck_assert_int_eq(
+            nn_run_exit(context, point, latent, probabilities, &sure), API_OK);
+    if (sure) {
+        free(latent);
+        free(payload);
+        return 0;
+    }
     ck_assert_int_eq(nn_latent_encode(context, point, latent, payload, bound,
                                       &payload_bytes),
                      API_OK);

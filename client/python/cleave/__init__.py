@@ -64,7 +64,7 @@ class Result:
     """How one picture was answered; times in milliseconds, `top` best first."""
 
     point: str
-    via: str  # "offload", "split", "local"
+    via: str  # "offload", "split", "local", "exit"
     reason: str
     bytes_sent: int
     device_ms: float
@@ -96,6 +96,8 @@ class Point:
     pictures: int
     expected_ms: float | None
     quality: int  # of the JPEG that is sent; 0: the picture as it is
+    exit_threshold: float | None  # probability from which on the exit answers; None: no exit
+    exit_share: float | None  # of the pictures that end there
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +126,7 @@ class Forecast:
     bytes: float
     joules: float
     top1: float | None
+    stays: float  # chance that the exit answers
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +143,7 @@ class Decision:
     forecasts: tuple[Forecast, ...]
 
 
-_VIA = ("offload", "split", "local")
+_VIA = ("offload", "split", "local", "exit")
 _OBJECTIVES = ("latency", "accuracy", "energy")
 _LEVELS = ("note", "warning")
 
@@ -191,6 +194,8 @@ def _point(raw: _library.Point) -> Point:
         pictures=raw.pictures,
         expected_ms=measured(raw.expected_ms),
         quality=raw.quality,
+        exit_threshold=raw.exit_threshold or None,
+        exit_share=measured(raw.exit_share) if raw.exit_threshold else None,
     )
 
 
@@ -373,6 +378,7 @@ def _forecast(raw: _library.Forecast) -> Forecast:
         bytes=raw.bytes,
         joules=raw.joules,
         top1=raw.top1 if raw.top1 >= 0 else None,
+        stays=raw.stays,
     )
 
 

@@ -108,6 +108,8 @@ class Point(Structure):
         ("pictures", c_uint),
         ("expected_ms", c_double),
         ("quality", c_uint),
+        ("exit_threshold", c_double),
+        ("exit_share", c_double),
     ]
 
 
@@ -138,6 +140,7 @@ class Forecast(Structure):
         ("bytes", c_double),
         ("joules", c_double),
         ("top1", c_double),
+        ("stays", c_double),
     ]
 
 
