@@ -37,6 +37,8 @@ def reference_answers(bundle: Bundle, photos: list[Photo]) -> dict[str, Answers]
             elif point["kind"] == "split":
                 size = reference.frame_bytes(point, ran[graph]) if point["codec"] == "rans" \
                     else size - 1
+            if "exit" in point:
+                size = np.where(reference.exit(point, ran[graph])[1], 0, size)
             parts[point["id"]].append(Answers(
                 np.argsort(-probabilities, axis=1, kind="stable")[:, :5], size,
                 probabilities.max(1)))

@@ -50,6 +50,14 @@ def input_document(spec: InputSpec) -> dict[str, Any]:
     return {**asdict(spec), "mean": by_channel(spec.mean), "scale": by_channel(spec.scale)}
 
 
+def unmeasured(point: dict[str, Any]) -> dict[str, Any]:
+    """A point as it is before anything was measured."""
+    bare = {key: value for key, value in point.items() if key not in MEASURED}
+    if "exit" in bare:
+        bare["exit"] = {key: value for key, value in bare["exit"].items() if key != "share"}
+    return bare
+
+
 def canonical(value: Any) -> bytes:
     """JSON with sorted keys and no spaces."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True).encode()
@@ -62,7 +70,7 @@ def fingerprint(bundle: Bundle) -> str:
         array = bundle.tensors[name]
         digest.update(canonical([name, DTYPE_NAMES[array.dtype], list(array.shape)]))
         digest.update(np.ascontiguousarray(array).tobytes())
-    points = [{k: v for k, v in p.items() if k not in MEASURED} for p in bundle.document["points"]]
+    points = [unmeasured(point) for point in bundle.document["points"]]
     graphs = {name: {k: v for k, v in graph.items() if k != "known_answer"}
               for name, graph in bundle.document["graphs"].items()}
     parts = {key: bundle.document[key] for key in ("priors", "input")}

@@ -172,6 +172,8 @@ class Evaluation:
         for point in points:
             given = answers[point["id"]]
             row = self._row(bundle, point) | self._figures(given)
+            if "exit" in point:
+                row["left"] = round(float((given.frame_bytes == 0).mean()), 4)
             if point["id"] in original:
                 row |= pair_figures(given, original[point["id"]], self.pictures.expected)
             if point["id"] in reference:
@@ -191,6 +193,7 @@ class Evaluation:
         """What is known of a point without running it."""
         recipe = bundle.document["provenance"].get("recipe", {})
         graph = point.get("head", point.get("graph"))
+        on_device = [graph] + ([point["exit"]["graph"]] if "exit" in point else [])
         full = bundle.point(point_of_kind(bundle, "local"))["graph"]
         name = bundle.document["name"]
         method = recipe.get("method", name)
@@ -203,7 +206,8 @@ class Evaluation:
                 **{key: point[key] for key in ("width", "rate", "ensemble", "quality")
                    if key in point},
                 "head_macs": point["head_macs"], "tail_macs": point["tail_macs"],
-                "params_head": 0 if point["kind"] == "offload" else parameters(bundle, graph)}
+                "params_head": 0 if point["kind"] == "offload"
+                else sum(parameters(bundle, graph) for graph in on_device)}
 
     def _exit_rows(self, bundle: Bundle, points: list[Row], answers: dict[str, Answers]
                    ) -> list[Row]:
@@ -214,7 +218,8 @@ class Evaluation:
         """
         exits = self.request.exits
         pairs = [(early, split) for early in points if early["id"] in exits for split in points
-                 if split["kind"] == "split" and stands_on(bundle, early, split)]
+                 if split["kind"] == "split" and "exit" not in split
+                 and stands_on(bundle, early, split)]
         rows = []
         for (early, split), threshold in product(pairs, THRESHOLDS):
             combined, left = combine_exit(answers[early["id"]], answers[split["id"]], threshold)
@@ -267,6 +272,8 @@ def table(rows: list[Row]) -> str:
         "against JPEG q75": lambda row: _points(row, "against_jpeg"),
         "agreement": lambda row: _percent(row.get("agreement")),
     }
+    if any("left" in row for row in rows):
+        columns |= {"left early": lambda row: _percent(row.get("left"))}
     if any("against_original" in row for row in rows):
         columns |= {"against original": lambda row: _points(row, "against_original"),
                     "same class": lambda row: _percent(row.get("same_class"))}
@@ -282,6 +289,8 @@ def write_measured(path: Path, rows: list[Row]) -> None:
     for point in bundle.document["points"]:
         if point["id"] in measured:
             point |= {key: measured[point["id"]][key] for key in MEASURED}
+            if "exit" in point:
+                point["exit"]["share"] = measured[point["id"]]["left"]
     add_known_answers(bundle)
     save_bundle(bundle, path)
 

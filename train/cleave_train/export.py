@@ -38,6 +38,8 @@ def planned_points(recipe: Recipe, codec: str) -> list[PointSpec]:
     for point in points:
         if point.variant not in recipe.coder.variants or point.backbone not in names:
             raise SystemExit(f"point {point.id}: the recipe has no such variant or backbone")
+        if point.exit is not None and not 0 < point.exit.threshold <= 1:
+            raise SystemExit(f"point {point.id}: the exit's threshold is not above 0 and at most 1")
     return points
 
 
@@ -93,6 +95,14 @@ class _Exporter:
             self.model.encoder.emit(self._writer(name), 0, variant)
         return name
 
+    def exit(self, variant: str) -> str:
+        """Latent, as the head writes it -> probabilities."""
+        name = f"exit/{variant}"
+        if name not in self.graphs:
+            writer = self._writer(name, self.graphs[self.head(variant)].shapes[-1])
+            self.model.exits[variant].emit_exit(writer, 0, variant)
+        return name
+
     def tail(self, variant: str, backbone: str) -> str:
         """Restored latent -> probabilities."""
         name = f"tail/{variant}" + ("" if backbone == self.main else f"/{backbone}")
@@ -113,15 +123,22 @@ class _Exporter:
                 "head_macs": macs if here else 0, "tail_macs": 0 if here else macs}
 
     def split(self, point: PointSpec) -> Row:
-        """A point with a head and a tail."""
+        """A point with a head, a tail and maybe an exit."""
         head, tail = self.head(point.variant), self.tail(point.variant, point.backbone)
         width, ensemble = size_of(point.variant)
         rate = rate_name(point, self.recipe)
         prior = {"prior": f"{point.variant}-{rate}"} if point.codec == "rans" else {}
+        early, macs = {}, self.graphs[head].macs
+        if point.exit is not None:
+            if point.variant not in self.model.exits:
+                raise SystemExit(f"point {point.id}: no exit was trained on {point.variant}")
+            graph = self.exit(point.variant)
+            early = {"exit": {"graph": graph, "threshold": point.exit.threshold}}
+            macs += self.graphs[graph].macs
         return {"id": point.id, "kind": "split", "width": width, "rate": rate,
                 "ensemble": ensemble, "codec": point.codec, **prior, "head": head, "tail": tail,
-                "latent": list(self.graphs[head].shapes[-1]),
-                "head_macs": self.graphs[head].macs, "tail_macs": self.graphs[tail].macs}
+                "latent": list(self.graphs[head].shapes[-1]), **early,
+                "head_macs": macs, "tail_macs": self.graphs[tail].macs}
 
     def points(self, plan: list[PointSpec]) -> list[Row]:
         """All points in the order of their number on the wire."""

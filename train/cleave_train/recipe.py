@@ -98,12 +98,19 @@ class Stage:
 
 
 @dataclass(frozen=True)
+class ExitSpec:
+    """An exit behind a point's head: from which probability on its answer stays there."""
+
+    threshold: float
+
+
+@dataclass(frozen=True)
 class PointSpec:
     """A split operating point to export: a variant at a tier, or at what tier meets `bytes`.
 
     Tier 1.5 lies halfway between tiers 1 and 2; `bytes` is the mean frame on held-out pictures.
     Where not given, `codec` (rans, or u8zstd, which has no tiers) is the method's and `backbone`
-    the first one.
+    the first one. An `exit` needs one that was trained on the variant.
     """
 
     id: str
@@ -112,6 +119,7 @@ class PointSpec:
     bytes: float | None = None
     codec: str = ""
     backbone: str = ""
+    exit: ExitSpec | None = None
 
 
 @dataclass(frozen=True)
@@ -137,6 +145,11 @@ def _tuples(table: dict[str, Any]) -> dict[str, Any]:
             for key, value in table.items()}
 
 
+def _point(table: dict[str, Any]) -> PointSpec:
+    early = table.get("exit")
+    return PointSpec(**{**table, "exit": None if early is None else ExitSpec(**early)})
+
+
 def parse_recipe(doc: dict[str, Any]) -> Recipe:
     """A recipe from its TOML document; unknown or missing keys are errors."""
     coder = dict(doc["coder"])
@@ -149,7 +162,7 @@ def parse_recipe(doc: dict[str, Any]) -> Recipe:
         coder=Coder(layers=layers, **_tuples(coder)),
         rates=tuple(Rate(**rate) for rate in doc.get("rate", [])),
         stages=tuple(Stage(**_tuples(stage)) for stage in doc["stage"]),
-        points=tuple(PointSpec(**point) for point in doc.get("point", [])),
+        points=tuple(_point(point) for point in doc.get("point", [])),
         options=doc.get("options", {}),
     )
 

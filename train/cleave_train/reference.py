@@ -195,9 +195,18 @@ class Reference:
 
     def finish(self, point: dict[str, Any], first: np.ndarray) -> np.ndarray:
         """Probabilities [N,classes] from what the point's first graph gave."""
-        if point["kind"] == "split":
-            first = self.run(point["tail"], self.through_codec(point, first))
-        return first[:, 0, 0]
+        if point["kind"] != "split":
+            return first[:, 0, 0]
+        answers = self.run(point["tail"], self.through_codec(point, first))[:, 0, 0]
+        if "exit" in point:
+            early, sure = self.exit(point, first)
+            answers = np.where(sure[:, None], early, answers)
+        return answers
+
+    def exit(self, point: dict[str, Any], latent: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """(probabilities [N,classes] of a point's exit, [N] whether they are the answer)."""
+        early = self.run(point["exit"]["graph"], latent)[:, 0, 0]
+        return early, early.max(1).astype(float) >= point["exit"]["threshold"]
 
     def classify(self, point: dict[str, Any], pixels: np.ndarray) -> np.ndarray:
         """Probabilities [N,classes] of uint8 pictures [N,h,w,3] by one operating point."""

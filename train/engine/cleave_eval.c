@@ -59,7 +59,8 @@ out:
     return status;
 }
 
-/* Head, frame, and everything that a server does with it. */
+/* Head, frame, and everything that a server does with it; or head and exit,
+ * where that is sure, and no frame. */
 static enum api_status run_split(struct evaluation *run, uint16_t index,
                                  size_t *frame_bytes, struct api_error *error)
 {
@@ -75,11 +76,21 @@ static enum api_status run_split(struct evaluation *run, uint16_t index,
     };
     struct api_frame seen;
     size_t payload_bytes, bytes;
+    bool sure = false;
     enum api_status status =
         nn_run_head(run->context, index, run->pixels, run->latent);
 
     if (status != API_OK)
         return api_fail(error, status, "cannot run the head");
+    if (point->exit_threshold > 0)
+        status = nn_run_exit(run->context, index, run->latent,
+                             run->probabilities, &sure);
+    if (status != API_OK)
+        return api_fail(error, status, "cannot run the exit");
+    if (sure) {
+        *frame_bytes = 0;
+        return API_OK;
+    }
     status = nn_latent_encode(
         run->context, index, run->latent, run->frame + API_FRAME_HEADER_BYTES,
         run->frame_capacity - API_FRAME_HEADER_BYTES, &payload_bytes);

@@ -157,6 +157,37 @@ def test_exit_stands_in_front_of_the_points_of_its_head(tmp_path: Path, photos: 
         assert row["tail_macs"] == point["tail_macs"]
 
 
+@pytest.mark.skipif("CLEAVE_EVAL" not in os.environ, reason="CLEAVE_EVAL names no cleave-eval")
+def test_a_points_exit_is_measured_by_the_engine(tmp_path: Path, photos: Path) -> None:
+    """The tail serves for the exit, at a threshold between the two pictures' confidences."""
+    bundle, path = tiny_bundle(), tmp_path / "tiny.safetensors"
+    early, plain = (bundle.point(f"w50-{rate}") for rate in ("low", "high"))
+    files = sorted(photos.glob("*/*/*.jpg"))
+    Image.open(ROOT / "models" / "samples" / "cat.jpg").save(files[0])
+    early["exit"] = {"graph": early["tail"], "threshold": 1e-6}
+    save_bundle(bundle, path)
+    engine = os.environ["CLEAVE_EVAL"]
+    sure = engine_answers(engine, path, [early["id"]], files)[early["id"]]
+    assert sure.frame_bytes.tolist() == [0, 0]
+    early["exit"]["threshold"] = float(sure.confidence.mean())
+    early["prior"] = plain["prior"]  # the same frames
+    save_bundle(bundle, path)
+
+    rows = {row["point"]: row for row in evaluate(Request([path], [photos], engine), write=True)}
+    measured = load_bundle(path).point(early["id"])
+    given = engine_answers(engine, path, [early["id"], plain["id"]], files)
+    assert sorted(given[early["id"]].frame_bytes > 0) == [False, True]
+    kept = given[early["id"]].frame_bytes > 0
+    np.testing.assert_array_equal(given[early["id"]].frame_bytes[kept],
+                                  given[plain["id"]].frame_bytes[kept])
+    assert measured["exit"]["share"] == rows[early["id"]]["left"] == 0.5
+    assert measured["bytes_mean"] == given[early["id"]].frame_bytes.mean()
+    assert measured["pictures"] == 2
+    assert "left" not in rows[plain["id"]]
+    assert rows[early["id"]]["params_head"] == \
+        rows[plain["id"]]["params_head"] + parameters(bundle, early["tail"])
+
+
 def test_engine_that_fails_is_reported(tmp_path: Path, photos: Path) -> None:
     with pytest.raises(SystemExit, match="exit 1"):
         engine_answers("false", tmp_path / "none", ["local"], [photos])

@@ -20,7 +20,7 @@ from cleave_train.export import build_bundle, planned_points, size_of
 from cleave_train.methods import Method, build_method
 from cleave_train.photos import find_photos
 from cleave_train.prepare import Prepared
-from cleave_train.recipe import LayerSpec, PointSpec, Recipe
+from cleave_train.recipe import ExitSpec, LayerSpec, PointSpec, Recipe
 from cleave_train.reference import Reference
 from cleave_train.tiny import tiny_bundle
 from cleave_train.views import normalise
@@ -163,6 +163,43 @@ def test_other_methods(kind: str, recipe: Recipe, prepared: Prepared, tmp_path: 
         assert (point["id"], point["codec"], point["width"]) == ("plain-u8", "u8zstd", 1)
     else:
         assert (point["ensemble"], point["width"]) == (2, 1)
+
+
+@torch.no_grad()
+def test_a_point_with_an_exit(recipe: Recipe, prepared: Prepared, tmp_path: Path) -> None:
+    state = build_method(recipe, prepared.backbones).model.state_dict()
+    torch.save({"model": state}, tmp_path / "checkpoint.pt")
+    plain = PointSpec("plain", "w50")
+    recipe = replace(other_recipe(recipe, "early_exit", tmp_path),
+                     points=(plain, replace(plain, id="early", exit=ExitSpec(0.5))))
+    method = build_method(recipe, prepared.backbones)
+    calibrate(method.model, recipe, prepared, CPU)
+    bundle, _ = export(recipe, method, prepared)
+    early = bundle.point("early")
+    assert early["exit"] == {"graph": "exit/w50", "threshold": 0.5}
+    assert early["head_macs"] == bundle.point("exit")["head_macs"]  # head and exit
+    assert "exit" not in bundle.point("plain")
+
+    reference, pixels = Reference(bundle), prepared.views.pixels(np.arange(6))
+    at_exit, at_tail = (reference.classify(bundle.point(name), pixels)
+                        for name in ("exit", "plain"))
+    early["exit"]["threshold"] = float(np.median(at_exit.max(1)))
+    sure = at_exit.max(1) >= early["exit"]["threshold"]
+    assert 0 < sure.sum() < 6
+    np.testing.assert_allclose(reference.classify(early, pixels),
+                               np.where(sure[:, None], at_exit, at_tail), atol=1e-6)
+
+    # What is measured does not change what the model is; the threshold does.
+    before = fingerprint(bundle)
+    early |= {"top1": 0.5}
+    early["exit"]["share"] = 0.5
+    assert fingerprint(bundle) == before
+    early["exit"]["threshold"] = 1.0
+    assert fingerprint(bundle) != before
+    for wrong, reason in ((replace(plain, variant="w100", exit=ExitSpec(0.5)), "no exit was"),
+                          (replace(plain, exit=ExitSpec(0.0)), "threshold")):
+        with pytest.raises(SystemExit, match=reason):
+            export(replace(recipe, points=(wrong,)), method, prepared)
 
 
 def test_a_point_meets_its_bytes(recipe: Recipe, method: Method, prepared: Prepared) -> None:

@@ -24,7 +24,16 @@ from cleave_train.methods.base import RateControl, feature_error
 from cleave_train.model import Backbone, SplitModel
 from cleave_train.net import Folded, Network, NetworkBuilder
 from cleave_train.pruned import start_from_compressor
-from cleave_train.recipe import BackboneSpec, Coder, LayerSpec, Rate, Recipe, Stage, load_recipe
+from cleave_train.recipe import (
+    BackboneSpec,
+    Coder,
+    ExitSpec,
+    LayerSpec,
+    Rate,
+    Recipe,
+    Stage,
+    load_recipe,
+)
 from cleave_train.reference import Reference
 from cleave_train.targets import Target
 
@@ -415,7 +424,9 @@ def test_recipes_share_their_caches() -> None:
         assert mine.method == name
         assert (mine.input, mine.photos, mine.seed) == (default.input, default.photos, default.seed)
         assert mine.backbones[0] == default.backbones[0]
-    assert load_recipe(RECIPES / "early_exit.toml").coder == default.coder
+    early = load_recipe(RECIPES / "early_exit.toml")
+    assert early.coder == default.coder
+    assert [p.id for p in early.points if p.exit == ExitSpec(0.8)] == ["w100-base-exit"]
 
 
 @pytest.mark.parametrize(("name", "low", "high"), [

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from ..bundle import MEASURED, Bundle, fingerprint
+from ..bundle import Bundle, fingerprint, unmeasured
 from ..known_answer import add_known_answers
 from ..reference import Reference
 from .arithmetic import Quant
@@ -105,10 +105,8 @@ def quantize_bundle(bundle: Bundle, graphs: list[str], pixels: np.ndarray) -> No
         nodes = rewriter.run()
         print(_report(rewriter), flush=True)
         document["graphs"][graph]["nodes"] = nodes
-    for point in document["points"]:
-        if set(graphs) & set(graphs_of(point)):
-            for key in MEASURED:
-                point.pop(key, None)
+    document["points"] = [unmeasured(point) if set(graphs) & set(graphs_of(point)) else point
+                          for point in document["points"]]
     bundle.tensors = {name: bundle.tensors[name] for name in sorted(bundle.used_tensors())}
     document["provenance"]["int8"] = {
         "graphs": graphs, "of": origin, "pictures": len(pixels), "date": date.today().isoformat()}
