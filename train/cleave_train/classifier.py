@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +21,7 @@ from .backbones.state import write_state
 from .net import Network
 from .photos import Photo, find_photos, split_photos
 from .picture import InputSpec
-from .recipe import BackboneSpec, Recipe
+from .recipe import Recipe
 from .views import BATCH, normalise, view_of
 
 HELD_OUT = 10    # one picture of so many
@@ -58,7 +58,7 @@ def sample(net: Network, photos: list[Photo], labels: list[str], views: int, spe
     features, classes = [], []
     for batch in _views(photos, views, spec, seed):
         x = normalise(np.stack([pixels for _, pixels in batch]), spec, device)
-        features.append(net.between(x, 0, net.end - 1)[0].float().cpu())
+        features.append(net.between(x, 0, net.end - 1)[0].flatten(1).float().cpu())
         classes += [labels.index(folder) for folder, _ in batch]
     return Samples(torch.cat(features), torch.tensor(classes))
 
@@ -94,8 +94,8 @@ def train_classifier(recipe: Recipe, backbone: str, paths: list[Path], output: P
     labels = sorted({photo.folder for photo in photos})
     if len(labels) < 2:
         raise SystemExit(f"{len(photos)} photos in {len(labels)} folders: two classes are needed")
-    net = load_backbone(BackboneSpec(spec.name, spec.cut, spec.weights, kwargs=spec.kwargs),
-                        recipe.input).to(device, memory_format=torch.channels_last)
+    net = load_backbone(replace(spec, classifier=""), recipe.input).to(
+        device, memory_format=torch.channels_last)
     held_out, train = split_photos(photos, len(photos) // HELD_OUT, recipe.seed)
     views = recipe.photos.views
     known = sample(net, train, labels, views, recipe.input, recipe.seed, device)

@@ -2,33 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from .net import Pad, same_pad
+from .operators import Act, Clip, LeakyRelu
 
 Range = tuple[int, int]
 Pair = tuple[int, int]
-
-
-@dataclass(frozen=True)
-class Clip:
-    """The activation min(max(x, low), high)."""
-
-    low: float
-    high: float
-
-
-@dataclass(frozen=True)
-class LeakyRelu:
-    """The activation x, below 0 slope * x."""
-
-    slope: float
-
-
-Act = str | Clip | LeakyRelu  # those without parameters by their name
 
 
 class Graph:

@@ -94,14 +94,18 @@ class GraphWriter:
 
     def _node(self, net: Network, node: Node, inputs: list[int]) -> int:
         match node.op:
-            case "add":
-                return self.graph.add(*inputs, act=node.act)
-            case "global_avgpool":
-                value = self.graph.global_avgpool(inputs[0])
+            case "conv" | "dwconv" | "linear":
+                return self._layer(net.folded(node.name), node, inputs[0])
+            case "affine":
+                affine = net.folded(node.name)
+                members = self._put_norm(self.names[affine], affine.scale, affine.bias)
+                return self.graph.affine(inputs[0], act=node.act, **members)
+            case "add" | "mul" | "act":
+                return getattr(self.graph, node.op)(*inputs, act=node.act)
             case "maxpool" | "avgpool":
                 value = self.graph.pool(inputs[0], node.op, node.kernel, node.stride, node.pad)
             case _:
-                return self._layer(net.folded(node.name), node, inputs[0])
+                value = getattr(self.graph, node.op)(*inputs, **node.settings)
         return value if node.act == "none" else self.graph.act(value, node.act)
 
     def _layer(self, folded: Folded, node: Node, value: int) -> int:
@@ -112,8 +116,11 @@ class GraphWriter:
         members = self._put_norm(name, scale, folded.bias)
         if node.op == "linear":
             return self.graph.linear(value, weight, act=node.act, **members)
-        add = self.graph.dwconv if node.op == "dwconv" else self.graph.conv
-        return add(value, weight, node.stride, act=node.act, pad=node.pad, **members)
+        members |= {"act": node.act, "pad": node.pad}
+        if node.op == "dwconv":
+            return self.graph.dwconv(value, weight, node.stride, **members)
+        return self.graph.conv(value, weight, node.stride, dilation=node.dilation,
+                               groups=node.groups, **members)
 
     def rescale(self, value: int, name: str, scale: Tensor, shift: Tensor) -> int:
         """value * scale + shift for each channel, within the node that makes it if it can be."""

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from .operators import OPERATORS, Act, activation
 
 Pad = tuple[int, int, int, int]  # top, bottom, left, right
 
@@ -57,59 +60,70 @@ class _Depthwise(torch.autograd.Function):
 
 
 def _conv2d(x: Tensor, weight: Tensor, bias: Tensor | None, stride: tuple[int, int],
-            pad: tuple[int, int], groups: int) -> Tensor:
+            pad: tuple[int, int], groups: int, dilation: tuple[int, int]) -> Tensor:
     """F.conv2d, by _Depthwise where it learns."""
-    if groups == 1 or groups != x.shape[1] or not torch.is_grad_enabled():
-        return F.conv2d(x, weight, bias, stride, pad, 1, groups)
+    if groups == 1 or groups != x.shape[1] or max(dilation) > 1 or not torch.is_grad_enabled():
+        return F.conv2d(x, weight, bias, stride, pad, dilation, groups)
     kind = _compute_type(x)
     y = _Depthwise.apply(x.to(kind), weight.to(kind), stride, pad)
     return y if bias is None else y + bias.to(kind)[:, None, None]
 
 
 def convolve(x: Tensor, weight: Tensor, bias: Tensor | None, stride: tuple[int, int], pad: Pad,
-             groups: int) -> Tensor:
+             groups: int, dilation: tuple[int, int] = (1, 1)) -> Tensor:
     """Convolution of x [N,C,H,W] with zero padding that may differ between sides.
 
     Where it does, both sides get the larger padding of one whole stride more, and the outputs that
-    come of it are cut off: cheaper than a padded copy of a large input. A strided 1x1 convolution
-    is done on the pixels that it reads: oneDNN's backward pass of it in bfloat16, channels last,
-    writes outside its memory.
+    come of it are cut off: cheaper than a padded copy of a large input, which is made only where
+    sides differ by more. A strided 1x1 convolution is done on the pixels that it reads: oneDNN's
+    backward pass of it in bfloat16, channels last, writes outside its memory.
     """
     top, bottom, left, right = pad
     if weight.shape[2:] == (1, 1) and not any(pad):
         x, stride = x[:, :, ::stride[0], ::stride[1]], (1, 1)
     if top == bottom and left == right:
-        return _conv2d(x, weight, bias, stride, (top, left), groups)
-    height = (x.shape[2] + top + bottom - weight.shape[2]) // stride[0] + 1
-    width = (x.shape[3] + left + right - weight.shape[3]) // stride[1] + 1
-    y = _conv2d(x, weight, bias, stride, (top + stride[0], left + stride[1]), groups)
+        return _conv2d(x, weight, bias, stride, (top, left), groups, dilation)
+    if bottom > top + stride[0] or right > left + stride[1]:
+        x = F.pad(x, (left, right, top, bottom))
+        return _conv2d(x, weight, bias, stride, (0, 0), groups, dilation)
+    reach = [(size - 1) * step + 1 for size, step in zip(weight.shape[2:], dilation)]
+    height = (x.shape[2] + top + bottom - reach[0]) // stride[0] + 1
+    width = (x.shape[3] + left + right - reach[1]) // stride[1] + 1
+    y = _conv2d(x, weight, bias, stride, (top + stride[0], left + stride[1]), groups, dilation)
     return y[:, :, 1:height + 1, 1:width + 1].contiguous(memory_format=torch.channels_last)
 
 
-def activate(x: Tensor, act: str) -> Tensor:
-    """One of the engine's activations, in place: none, relu, relu6."""
-    if act == "relu":
-        return F.relu(x, inplace=True)
-    return F.relu6(x, inplace=True) if act == "relu6" else x
+def activate(x: Tensor, act: Act) -> Tensor:
+    """An activation of a value that nothing else reads: relu and relu6 overwrite it."""
+    if act in ("relu", "relu6"):
+        return getattr(F, act)(x, inplace=True)
+    return activation(x, act)
 
 
 @dataclass(frozen=True)
 class Node:
-    """One operation; `inputs` are value numbers. Convolutions find their weights by `name`."""
+    """One operation; `inputs` are value numbers. Those with weights find them by `name`.
+
+    `settings` are the other arguments of what OPERATORS holds for the operation.
+    """
 
     op: str
     name: str
     inputs: tuple[int, ...]
-    act: str = "none"
+    act: Act = "none"
     kernel: tuple[int, int] = (1, 1)
     stride: tuple[int, int] = (1, 1)
     pad: Pad = (0, 0, 0, 0)
+    dilation: tuple[int, int] = (1, 1)
+    groups: int = 1
+    settings: dict[str, Any] = field(default_factory=dict)
 
 
 class Folded(nn.Module):
     """scale * (W * x) + bias, batch norm folded in; frozen until `thaw`.
 
-    weight: [out,in,kh,kw], depthwise [c,1,kh,kw], linear [out,in], with values that fp16 can hold.
+    weight: [out,in/groups,kh,kw], depthwise [c,1,kh,kw], linear [out,in], with values that fp16 can
+    hold.
     """
 
     def __init__(self, weight: Tensor, scale: Tensor | None, bias: Tensor) -> None:
@@ -139,6 +153,18 @@ class Folded(nn.Module):
         return self._kept
 
 
+class Affine(nn.Module):
+    """x * scale + bias for each channel [c]; always frozen."""
+
+    def __init__(self, scale: Tensor, bias: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("scale", scale)
+        self.register_buffer("bias", bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * self.scale[:, None, None] + self.bias[:, None, None]
+
+
 def _pool(node: Node, x: Tensor) -> Tensor:
     top, bottom, left, right = node.pad
     if node.op == "maxpool":
@@ -150,23 +176,28 @@ def _pool(node: Node, x: Tensor) -> Tensor:
 
 
 class Network(nn.Module):
-    """Nodes and their weights; `marks` names the values at which one may want to cut."""
+    """Nodes and their weights; `marks` names the values at which one may want to cut.
 
-    def __init__(self, nodes: list[Node], weights: dict[str, Folded],
+    Values are [N,C,H,W]; only the last one, the logits, is [N,classes].
+    """
+
+    WEIGHTED = ("conv", "dwconv", "linear", "affine")
+
+    def __init__(self, nodes: list[Node], weights: dict[str, Folded | Affine],
                  marks: dict[str, int]) -> None:
         super().__init__()
         self.nodes, self.marks = nodes, marks
         self.labels: list[str] | None = None  # names of the classes; None: ImageNet's
         self.weights = nn.ModuleDict({name.replace(".", "/"): w for name, w in weights.items()})
 
-    def folded(self, name: str) -> Folded:
+    def folded(self, name: str) -> Folded | Affine:
         """The weights of the node of this name."""
         return self.weights[name.replace(".", "/")]
 
-    def layers(self) -> dict[str, Folded]:
+    def layers(self) -> dict[str, Folded | Affine]:
         """The weights of all nodes that have any, by the nodes' names."""
         return {node.name: self.folded(node.name) for node in self.nodes
-                if node.op in ("conv", "dwconv", "linear")}
+                if node.op in self.WEIGHTED}
 
     @property
     def end(self) -> int:
@@ -203,7 +234,8 @@ class Network(nn.Module):
         values = {start: x}
         for i in range(start, stop):
             node = self.nodes[i]
-            values[i + 1] = self._compute(node, [values[v] for v in node.inputs])
+            made = self._compute(node, [values[v] for v in node.inputs])
+            values[i + 1] = made.flatten(1) if i + 1 == self.end else made
             for v in node.inputs:
                 if last_use[v] == i and v not in wanted and v != stop:
                     values.pop(v, None)
@@ -219,18 +251,20 @@ class Network(nn.Module):
             case "conv" | "dwconv":
                 folded = self.folded(node.name)
                 y = convolve(x, folded.effective(_compute_type(x)), folded.bias, node.stride,
-                             node.pad, x.shape[1] if node.op == "dwconv" else 1)
+                             node.pad, x.shape[1] if node.op == "dwconv" else node.groups,
+                             node.dilation)
             case "linear":
                 folded = self.folded(node.name)
-                y = F.linear(x, folded.effective(_compute_type(x)), folded.bias)
-            case "add":
-                y = x + inputs[1]
+                y = F.linear(x.flatten(1), folded.effective(_compute_type(x)), folded.bias)
+                y = y[:, :, None, None]
+            case "affine":
+                y = self.folded(node.name)(x)
             case "maxpool" | "avgpool":
                 y = _pool(node, x)
-            case "global_avgpool":
-                y = x.mean((2, 3))
+            case "act":
+                return activation(x, node.act)
             case _:
-                raise ValueError(f"no operation {node.op}")
+                y = OPERATORS[node.op](*inputs, **node.settings)
         return activate(y, node.act)
 
 

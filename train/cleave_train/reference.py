@@ -13,6 +13,7 @@ from .bundle import Bundle
 from .entropy import payload_bytes
 from .int8 import arithmetic
 from .int8.arithmetic import Quantized
+from .operators import OPERATORS, act_of, activation, depth_to_space, layer_norm, resized
 
 FRAME_HEADER = 28
 WEIGHTED = ("conv", "dwconv", "linear")
@@ -58,8 +59,8 @@ class Reference:
         if isinstance(x, Quantized):
             return self._quantized(node, inputs)
         if node["op"] in WEIGHTED:
-            return activation(self._scale_bias(self.sums(node, x), node), node)
-        return activation(self._elements(node, inputs), node)
+            return activation(self._scale_bias(self.sums(node, x), node), act_of(node))
+        return activation(self._elements(node, inputs), act_of(node))
 
     def _quantized(self, node: dict[str, Any], inputs: list[Quantized]) -> Value:
         """A node that reads codes."""
@@ -71,7 +72,7 @@ class Reference:
                 given = self.sums(node, x), x, *self.scale_bias(node)
                 if "quant" in node:
                     return arithmetic.rounded_sums(*given, node)
-                return activation(arithmetic.scaled_sums(*given), node)
+                return activation(arithmetic.scaled_sums(*given), act_of(node))
             case "add":
                 return arithmetic.add(x, inputs[1], node)
             case "concat":
@@ -125,12 +126,6 @@ class Reference:
         """Everything else, before its activation."""
         x = inputs[0]
         match node["op"]:
-            case "add":
-                return x + inputs[1]
-            case "mul":
-                return x * inputs[1]
-            case "act":
-                return x
             case "affine":
                 return self._scale_bias(x, node)
             case "maxpool":
@@ -138,19 +133,15 @@ class Reference:
             case "avgpool":
                 sums, counts = self._window_sums(x, node)
                 return sums / counts
-            case "global_avgpool":
-                return x.mean((2, 3), keepdim=True)
-            case "softmax":
-                return x.softmax(1)
             case "layer_norm":
-                centred = x - x.mean(1, keepdim=True)
-                return centred * (centred.square().mean(1, keepdim=True) + node["epsilon"]).rsqrt()
-            case "concat":
-                return torch.cat(inputs, 1)
+                return layer_norm(x, node["epsilon"])
             case "resize":
-                return resized(x, node)
+                return resized(x, node["size"], node.get("filter", "nearest"),
+                               node.get("coordinates", "half_pixel"))
             case "depth_to_space":
                 return depth_to_space(x, node["block"], node.get("order", "dcr"))
+            case op if op in OPERATORS:
+                return OPERATORS[op](*inputs)
             case op:
                 raise ValueError(f"unknown op {op}")
 
@@ -217,66 +208,6 @@ class Reference:
         tables = {key: self.bundle.tensors[name]
                   for key, name in self.bundle.document["priors"][point["prior"]].items()}
         return FRAME_HEADER + payload_bytes(self.quantise(point["prior"], latent), tables)
-
-
-def activation(x: Tensor, node: dict[str, Any]) -> Tensor:
-    """A node's `act`."""
-    match node.get("act", "none"):
-        case "none":
-            return x
-        case "clip":
-            return x.clamp(*node["limits"])
-        case "leaky_relu":
-            return F.leaky_relu(x, node["slope"])
-        case "relu" | "relu6" | "sigmoid" | "silu" | "gelu" as name:
-            return getattr(F, name)(x)
-        case "hard_swish":
-            return F.hardswish(x)
-        case act:
-            raise ValueError(f"unknown act {act}")
-
-
-def source_positions(count: int, source: int, coordinates: str) -> np.ndarray:
-    """Where `count` resized pixels lie in a line of `source`, float64, not yet clamped."""
-    i = np.arange(count, dtype=np.float64)
-    match coordinates:
-        case "half_pixel":
-            return (2 * i + 1) * source / (2 * count) - 0.5
-        case "asymmetric":
-            return i * source / count
-        case "align_corners":
-            return i * (source - 1) / max(count - 1, 1)
-        case _:
-            raise ValueError(f"unknown coordinates {coordinates}")
-
-
-def nearest(positions: np.ndarray, coordinates: str) -> np.ndarray:
-    """The pixel that stands for each position, not yet clamped; halves go down."""
-    return np.floor(positions) if coordinates == "asymmetric" else np.ceil(positions - 0.5)
-
-
-def resized(x: Tensor, node: dict[str, Any]) -> Tensor:
-    """[N,C,H,W] at another height and width, one axis after the other."""
-    coordinates = node.get("coordinates", "half_pixel")
-    for axis, size in zip((2, 3), node["size"]):
-        at = source_positions(size, x.shape[axis], coordinates)
-        if node.get("filter", "nearest") == "nearest":
-            at = nearest(at, coordinates)
-        at = torch.from_numpy(at.clip(0, x.shape[axis] - 1))
-        first = at.floor().long()
-        second = (first + 1).clamp(max=x.shape[axis] - 1)
-        share = (at - first).float().reshape([-1 if i == axis else 1 for i in range(4)])
-        x = x.index_select(axis, first) * (1 - share) + x.index_select(axis, second) * share
-    return x
-
-
-def depth_to_space(x: Tensor, block: int, order: str) -> Tensor:
-    """[N,C,H,W] -> [N,C/block^2,H*block,W*block]."""
-    if order == "crd":
-        return F.pixel_shuffle(x, block)
-    n, c, h, w = x.shape
-    parts = x.reshape(n, block, block, c // block ** 2, h, w)
-    return parts.permute(0, 3, 4, 1, 5, 2).reshape(n, c // block ** 2, h * block, w * block)
 
 
 def u8_quantise(latent: np.ndarray) -> tuple[np.ndarray, np.float32, np.float32]:

@@ -8,7 +8,8 @@ import numpy as np
 from safetensors.numpy import save
 
 from .bundle import Bundle, fingerprint, save_bundle
-from .graph import Clip, Graph, LeakyRelu
+from .graph import Graph
+from .operators import Clip, LeakyRelu
 from .reference import Reference
 from .tiny import Weights, node_outputs
 

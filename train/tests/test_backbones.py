@@ -196,7 +196,7 @@ def test_own_classifier_takes_the_last_layers_place(tmp_path: Path) -> None:
     write_state(path, {"weight": weight, "bias": bias}, ["cat", "dog", "owl"])
     net = load_backbone(BackboneSpec(TINY, "layer2", classifier=str(path)), VIEW)
     features, _ = net.between(pictures(), 0, net.end - 1)
-    assert torch.allclose(net(pictures()), features @ weight.T + bias, atol=1e-5)
+    assert torch.allclose(net(pictures()), features.flatten(1) @ weight.T + bias, atol=1e-5)
     assert net.labels == ["cat", "dog", "owl"]
     write_state(path, {"weight": weight[:, :4], "bias": bias}, net.labels)
     with pytest.raises(SystemExit, match="takes 4 features, the backbone makes 16"):

@@ -15,12 +15,13 @@ from PIL import Image
 from cleave_train.__main__ import main
 from cleave_train.bundle import Bundle, load_bundle, save_bundle
 from cleave_train.engine import engine_answers, write_ppm
-from cleave_train.graph import Clip, Graph
+from cleave_train.graph import Graph
 from cleave_train.int8.arithmetic import Quantized, exact_sums
 from cleave_train.int8.placement import int8_nodes
 from cleave_train.int8.quantize import chosen_graphs, quantize_bundle
 from cleave_train.int8.ranges import affine, best_range
 from cleave_train.int8.weights import quantize_weights
+from cleave_train.operators import Clip
 from cleave_train.reference import Reference
 from cleave_train.tiny import SIZE, Weights, tiny_bundle
 from cleave_train.tiny_operators import operators_bundle

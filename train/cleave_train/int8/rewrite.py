@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from ..reference import WEIGHTED, Reference, Value, activation
+from ..operators import act_of, activation
+from ..reference import WEIGHTED, Reference, Value
 from . import arithmetic
 from .arithmetic import Node, Quant
 from .placement import int8_nodes, makes_codes
@@ -133,14 +134,14 @@ class Rewriter:
         bias = (_channel_mean(exact) - mean).float()
         new["bias"] = self._store(f"{self.graph}.{i}.bias", bias.numpy())
         for k, x in enumerate(exact):  # one by one, for their memory's sake
-            exact[k] = activation(x, node)
+            exact[k] = activation(x, act_of(node))
         self.exact[i + 1] = exact
         codes = makes_codes(node) and i + 1 in self.wanted
         if codes:
             new["quant"] = self._quant(i + 1)
         for k, x in enumerate(inputs):
             sums[k] = arithmetic.rounded_sums(sums[k], x, scale, bias, new) if codes else \
-                activation(arithmetic.scaled_sums(sums[k], x, scale, bias), new)
+                activation(arithmetic.scaled_sums(sums[k], x, scale, bias), act_of(new))
         self._made(i, codes, self._emit(new), sums)
 
     def _int8_weight(self, i: int, node: Node) -> Node:

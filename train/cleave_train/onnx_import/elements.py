@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..graph import Clip, LeakyRelu
+from ..operators import Clip, LeakyRelu
 from .emit import Emitter, Operand, fixed, handles, per_channel, plain
 from .layout import Unsupported, Value
 from .read import Op

@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ..graph import Act, Graph
+from ..graph import Graph
+from ..operators import Act
 from .constants import evaluate
 from .layout import NO_PAD, Unsupported, Value, image_dims
 from .read import Op, Source

@@ -7,7 +7,7 @@ from math import floor, prod
 
 import numpy as np
 
-from ..reference import nearest, source_positions
+from ..operators import nearest, source_positions
 from .emit import Emitter, Operand, fixed, handles, image, numbers, plain
 from .layout import Unsupported, Value
 from .read import Op
