@@ -99,7 +99,7 @@ def _import(args: argparse.Namespace) -> None:
     import_model(Request(args.model, args.name, args.version, size, args.convention, args.resize,
                          tuple(args.mean), tuple(args.std), args.labels, args.split,
                          args.storage.upper()),
-                 args.output)
+                 args.output, args.recipe)
 
 
 def _evaluate(args: argparse.Namespace) -> None:
@@ -193,6 +193,8 @@ def _add_import(command: argparse.ArgumentParser) -> None:
     command.add_argument("--split", default="", metavar="NODE",
                          help="also cut the network behind this node or tensor of the file, with "
                               "an 8-bit bottleneck; an impossible one lists what is possible")
+    command.add_argument("--recipe", type=Path, metavar="FILE",
+                         help="write a recipe for `fit`, which trains a bottleneck at the split")
     command.add_argument("--storage", choices=("f32", "f16", "bf16"), default="f32",
                          help="of the weights; f16 and bf16 take half the bytes")
     command.set_defaults(call=_import)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from dataclasses import asdict, replace
 from datetime import date
+from hashlib import sha256
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,7 +21,7 @@ from .known_answer import add_known_answers
 from .labels import imagenet_labels
 from .methods import Method
 from .model import Backbone
-from .recipe import PointSpec, Recipe
+from .recipe import BackboneSpec, PointSpec, Recipe
 
 Row = dict[str, Any]
 
@@ -179,22 +181,25 @@ def build_bundle(recipe: Recipe, method: Method, plan: list[PointSpec], priors: 
     return bundle
 
 
-def _weights_of(name: str) -> str:
+def _weights_of(spec: BackboneSpec) -> str:
     """Where a backbone's weights are from."""
-    if name not in PACKAGES:
-        return name
-    package = PACKAGES[name][0].replace("_", "-")
-    return f"EfficientNet-{name.capitalize()}, weights of {package} {version(package)}"
+    if spec.onnx:
+        return f"{Path(spec.onnx).name}, sha256 {sha256(Path(spec.onnx).read_bytes()).hexdigest()}"
+    if spec.name not in PACKAGES:
+        return spec.name
+    package = PACKAGES[spec.name][0].replace("_", "-")
+    return f"EfficientNet-{spec.name.capitalize()}, weights of {package} {version(package)}"
 
 
 def provenance(recipe: Recipe, steps: int, views: int) -> Row:
     """What the bundle was made from: recipe, training steps, views of pictures, backbones."""
-    names = [backbone.name for backbone in recipe.backbones]
-    published = all(name in PACKAGES for name in names)
+    published = all(backbone.name in PACKAGES and not backbone.onnx
+                    for backbone in recipe.backbones)
+    shown = replace(recipe, backbones=tuple(b.without_folders() for b in recipe.backbones))
     return {
         "made_by": "cleave_train", "date": date.today().isoformat(),
-        "recipe": asdict(recipe), "training_steps": steps, "training_views": views,
-        "backbones": [_weights_of(name) for name in names],
+        "recipe": asdict(shown), "training_steps": steps, "training_views": views,
+        "backbones": [_weights_of(backbone) for backbone in recipe.backbones],
         "licence": "Apache-2.0; see NOTICE" if published else "that of the backbones' weights",
         "data": "unlabelled photographs; see models/README.md",
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -56,8 +57,8 @@ def prepare(recipe: Recipe, cache: Path, paths: list[Path], device: torch.device
             raise SystemExit(f"{spec.name} cannot be cut at {spec.cut!r}, but at: "
                              f"{', '.join(net.marks)}")
         cut = net.marks[spec.cut]
-        targets = Targets(cache / f"targets-{spec.label}-{spec.cut}", identity(spec), net, cut,
-                          views)
+        place = re.sub(r"[^\w.-]", "_", f"targets-{spec.label}-{spec.cut}")
+        targets = Targets(cache / place, identity(spec), net, cut, views)
         targets.fill(device)
         shape = targets.store.maps["features"].shape[1:]
         prepared.backbones.append(Backbone(spec.label, net, cut, (shape[2], shape[0], shape[1])))

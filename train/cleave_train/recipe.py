@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import tomllib
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from .picture import InputSpec
 
@@ -24,19 +25,37 @@ class BackboneSpec:
     """A backbone, and the mark of the value that a decoder restores.
 
     `name` is a built-in one or "package.module:callable", which is called with `kwargs`. `weights`
-    is the file of its state, `classifier` that of a last layer for other classes.
+    is the file of its state, `classifier` that of a last layer for other classes. With `onnx`, a
+    file that holds the whole network, the name is free, and `labels` is a file of the classes'
+    names. A recipe's files are found from its own folder.
     """
+
+    FILES: ClassVar = ("weights", "classifier", "onnx", "labels")
 
     name: str
     cut: str
     weights: str = ""
     classifier: str = ""
     kwargs: dict[str, Any] = field(default_factory=dict)
+    onnx: str = ""
+    labels: str = ""
 
     @property
     def label(self) -> str:
-        """The name without its module."""
-        return self.name.rpartition(":")[2]
+        """The name without its module, fit for one of torch's."""
+        return self.name.rpartition(":")[2].replace(".", "_")
+
+    def found_from(self, folder: Path) -> BackboneSpec:
+        """With paths of its files that go through the recipe's folder."""
+        return self._with_files(lambda file: str(folder / file))
+
+    def without_folders(self) -> BackboneSpec:
+        """With the names of its files alone: what others may know of them."""
+        return self._with_files(lambda file: Path(file).name)
+
+    def _with_files(self, change: Callable[[str], str]) -> BackboneSpec:
+        paths = {key: getattr(self, key) for key in self.FILES}
+        return replace(self, **{key: change(file) for key, file in paths.items() if file})
 
 
 @dataclass(frozen=True)
@@ -170,4 +189,6 @@ def parse_recipe(doc: dict[str, Any]) -> Recipe:
 def load_recipe(path: Path) -> Recipe:
     """Reads a TOML recipe."""
     with path.open("rb") as file:
-        return parse_recipe(tomllib.load(file))
+        recipe = parse_recipe(tomllib.load(file))
+    backbones = tuple(backbone.found_from(path.parent) for backbone in recipe.backbones)
+    return replace(recipe, backbones=backbones)

@@ -23,6 +23,7 @@ from cleave_train.methods import METHODS, Batch, Method, build_method
 from cleave_train.methods.base import RateControl, feature_error
 from cleave_train.model import Backbone, SplitModel
 from cleave_train.net import Folded, Network, NetworkBuilder
+from cleave_train.picture import InputSpec
 from cleave_train.pruned import start_from_compressor
 from cleave_train.recipe import (
     BackboneSpec,
@@ -113,7 +114,7 @@ def recipe(method: str, tmp_path: Path) -> Recipe:
         "slimmable": (slim, RATES, {}, (DISTILL, TAIL)),
     }[method]
     return replace(SAVED, method=method, coder=coder, rates=rates, options=options, stages=stages,
-                   backbones=(BackboneSpec("one", "cut"),))
+                   backbones=(BackboneSpec("one", "cut"),), input=InputSpec(SIZE, SIZE))
 
 
 def built(method: str, tmp_path: Path) -> tuple[Method, Stores]:

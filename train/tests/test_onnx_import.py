@@ -15,9 +15,13 @@ from test_onnx_networks import engine_probabilities, needs_engine, pictures
 from torch import Tensor, nn
 
 from cleave_train.__main__ import parser
+from cleave_train.backbones.imported import build_network
 from cleave_train.bundle import DTYPES, load_bundle
+from cleave_train.graph_writer import GraphWriter, layer_names
 from cleave_train.onnx_import.importer import Request, build_bundle
 from cleave_train.onnx_import.layout import Unsupported, Value, image_dims
+from cleave_train.onnx_import.read import read_onnx
+from cleave_train.onnx_import.translate import translate
 from cleave_train.reference import Reference
 
 H, W = 11, 14
@@ -67,9 +71,23 @@ class Builder:
 
 
 def ops_of(path: Path) -> list[str]:
-    """Imports, which compares with ONNX Runtime; what the graph is made of."""
-    document = build_bundle(Request(path)).document
-    return [node["op"] for node in document["graphs"]["full"]["nodes"]]
+    """Imports, for the engine and for training, which compares with ONNX Runtime; the graph's ops.
+
+    What training writes into a bundle must be the same graph.
+    """
+    full = build_bundle(Request(path)).document["graphs"]["full"]
+    source = read_onnx(path)
+    net = build_network(path, source, translate(source))
+    writer = GraphWriter({}, layer_names(net, "net"), (*source.picture, 3))
+    writer.graph.softmax(writer.nodes(net, 0, 0, net.end))
+    assert [without_weights(node) for node in writer.graph.document()["nodes"]] == \
+        [without_weights(node) for node in full["nodes"]]
+    return [node["op"] for node in full["nodes"]]
+
+
+def without_weights(node: dict[str, Any]) -> dict[str, Any]:
+    """All that a bundle's node says but for its tensors."""
+    return {key: value for key, value in node.items() if key not in ("weight", "scale", "bias")}
 
 
 CONVOLUTIONS = {

@@ -97,6 +97,19 @@ class Method(nn.Module):
             raise SystemExit(f"{recipe.method}: without a trunk no stage can imitate its latent")
         self.recipe, self.model, self.backbones = recipe, model, backbones
         self.control = RateControl()
+        self._check_sizes()
+
+    @torch.no_grad()
+    def _check_sizes(self) -> None:
+        """Decoders keep height and width, so the latent must have those of the features."""
+        view, encoder = self.recipe.input, self.model.encoder.eval()
+        picture = torch.zeros(1, 3, view.height, view.width)
+        made = tuple(encoder(picture, self.recipe.coder.variants[-1]).shape[2:])
+        encoder.train()
+        for backbone in self.backbones:
+            if made != backbone.shape[1:]:
+                raise SystemExit(f"the encoder's strides lead to {made[0]}x{made[1]}, but at its "
+                                 f"cut {backbone.name} has {backbone.shape[1]}x{backbone.shape[2]}")
 
     def paths(self, count: int, variants: Sequence[str], step: int) -> list[Path]:
         """How `count` pictures are shared out; here evenly over variants and tiers."""

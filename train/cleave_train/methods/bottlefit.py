@@ -37,8 +37,10 @@ class BottleFit(Method):
             raise SystemExit(f"bottlefit: no taps for {', '.join(untapped)}")
         super().__init__(recipe, SplitModel(encoder, quantiser, build_decoders(recipe, backbones),
                                             backbones), backbones)
-        self.taps = {stage: [backbones[0].net.marks[mark] for mark in marks]
-                     for stage, marks in recipe.options["taps"].items()}
+        there, taps = backbones[0].net.marks, recipe.options["taps"]
+        for mark in (mark for marks in taps.values() for mark in marks if mark not in there):
+            raise SystemExit(f"bottlefit: no mark {mark!r}; there are {', '.join(there)}")
+        self.taps = {stage: [there[mark] for mark in marks] for stage, marks in taps.items()}
 
     def distortion(self, backbone: Backbone, decoded: Tensor, target: Target,
                    stage: Stage) -> Tensor:

@@ -68,6 +68,9 @@ class Slimmable(Method):
     def initialise(self, pictures: Tensor) -> None:
         """Starts the encoder as a pruned copy of the first backbone's blocks, if so asked."""
         if self.pretrained:
+            if "block0" not in self.backbones[0].net.marks:
+                raise SystemExit("slimmable: only from an EfficientNet-Lite can the encoder start "
+                                 "`pretrained`")
             start_from_backbone(self.slim, self.backbones[0].net, pictures)
 
     @torch.no_grad()

@@ -18,7 +18,8 @@ from ..labels import imagenet_labels
 from ..picture import InputSpec
 from .agreement import check_agreement
 from .read import Source, read_onnx
-from .simplify import clean_cuts, part
+from .refinement import recipe_text
+from .simplify import part
 from .translate import Network, translate
 
 IMAGENET = {"mean": (123.675, 116.28, 103.53), "scale": (58.395, 57.12, 57.375)}
@@ -29,7 +30,6 @@ CONVENTIONS = {  # how pictures were prepared for training
     "inception": InputSpec(filter="bicubic", **HALVES),
 }
 CROP = 0.875  # of the resized picture's shorter side is used
-LARGEST_LATENT = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -72,20 +72,6 @@ def read_labels(path: Path | None, classes: int) -> list[str]:
     return labels
 
 
-def _cut(network: Network, name: str) -> int:
-    """The value behind which a network is to be split."""
-    graph, value = network.graph, network.names.get(network.makers.get(name, name))
-    possible = [cut for cut in clean_cuts(graph)
-                if np.prod(graph.shapes[cut]) <= LARGEST_LATENT
-                and graph.nodes[cut - 1]["op"] != "softmax"]
-    if value in possible:
-        return value
-    listed = "\n".join("  " + ", ".join(key for key, at in network.names.items() if at == cut)
-                       + f": {'x'.join(map(str, graph.shapes[cut]))}" for cut in possible)
-    reason = "there is no such node" if value is None else "later nodes reach around it"
-    raise SystemExit(f"cannot split behind {name!r}: {reason}; possible are\n{listed}")
-
-
 def _points(network: Network, split: str) -> tuple[dict[str, Graph], list[dict[str, Any]]]:
     """Graphs by name, and the operating points on them."""
     full = network.graph
@@ -93,7 +79,7 @@ def _points(network: Network, split: str) -> tuple[dict[str, Graph], list[dict[s
     points = [{"id": "offload", "kind": "offload", "graph": "full", "head_macs": 0,
                "tail_macs": full.macs}]
     if split:
-        cut = _cut(network, split)
+        cut = network.cut(split)
         head, tail = part(full, 0, cut)[0], part(full, cut, len(full.nodes))[0]
         graphs |= {"head": head, "tail": tail}
         points.append({"id": "split-u8", "kind": "split", "width": 1.0, "rate": "u8",
@@ -142,10 +128,15 @@ def build_bundle(request: Request) -> Bundle:
     return bundle
 
 
-def import_model(request: Request, output: Path) -> None:
-    """The bundle of an ONNX file, and a line on what it is."""
+def import_model(request: Request, output: Path, recipe: Path | None = None) -> None:
+    """The bundle of an ONNX file, a recipe to refine its split if asked, a line on what it is."""
+    if recipe and not request.split:
+        raise SystemExit("a recipe goes on from a split; --split names the node")
     bundle = build_bundle(request)
+    text = recipe_text(bundle, request.model, request.labels, recipe) if recipe else ""
     save_bundle(bundle, output)
+    if recipe:
+        recipe.write_text(text, encoding="utf-8")
     point = bundle.point("local")
     print(f"{output}: {output.stat().st_size / 1e6:.2f} MB, {point['head_macs'] / 1e6:.0f} MMAC, "
           f"{len(bundle.document['labels'])} classes, fingerprint {bundle.document['fingerprint']}")

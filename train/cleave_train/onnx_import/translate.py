@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import prod
 
 from ..graph import Graph
 from . import elements, shapes, windows  # noqa: F401 (each declares what it handles)
@@ -10,7 +11,9 @@ from .emit import Emitter
 from .layout import Value
 from .patterns import recognise
 from .read import Source
-from .simplify import fuse, part
+from .simplify import clean_cuts, fuse, part
+
+LARGEST_LATENT = 1 << 20
 
 
 @dataclass
@@ -21,6 +24,22 @@ class Network:
     names: dict[str, int]  # of the file's operators -> value of the graph
     makers: dict[str, str]  # of the file's tensors -> operator
     appended: bool  # was a softmax appended?
+
+    def cuts(self) -> list[int]:
+        """The values behind which it can be split."""
+        return [value for value in clean_cuts(self.graph)
+                if prod(self.graph.shapes[value]) <= LARGEST_LATENT
+                and self.graph.nodes[value - 1]["op"] != "softmax"]
+
+    def cut(self, name: str) -> int:
+        """The value behind which the operator or tensor of this name is to be split."""
+        value, possible = self.names.get(self.makers.get(name, name)), self.cuts()
+        if value in possible:
+            return value
+        listed = "\n".join("  " + ", ".join(key for key, at in self.names.items() if at == cut)
+                           + f": {'x'.join(map(str, self.graph.shapes[cut]))}" for cut in possible)
+        reason = "there is no such node" if value is None else "later nodes reach around it"
+        raise SystemExit(f"cannot split behind {name!r}: {reason}; possible are\n{listed}")
 
 
 def translate(source: Source) -> Network:
