@@ -64,14 +64,21 @@ static inline const uint8_t *nn_int8_constants(const struct nn_int8_tile *tile,
 
 /* Some neighbouring pixels of a depthwise convolution, whose windows lie
  * inside the rows. Channels are in blocks of `lanes` (nn_int8_block_from),
- * permuted (nn_int8_lane). A block of `weights` is, for each tap along x and
+ * permuted (nn_int8_lane); where they do not fill one, they are repeated, as
+ * if they were the channels of nn_int8_repeats neighbours, so that a vector
+ * holds several pixels. A block of `weights` is, for each tap along x and
  * for every four along y, for each channel four weights; one of `constants` is
- * as a panel's above. */
+ * as a panel's above.
+ *
+ * Where phase_bytes is not 0, a row's values are in stride_x phases, so that
+ * neighbouring windows' taps are neighbours too: first every stride_x-th pixel
+ * from the first on, then, phase_bytes behind that, from the second on. */
 struct nn_int8_dwconv {
     const uint8_t *const *rows; /* [kernel_height], first tap of each row */
     uint32_t pixels;            /* at least 1 */
     uint32_t channels;
     uint32_t kernel_height, kernel_width, stride_x;
+    size_t phase_bytes;
     const uint8_t *weights; /* both at a multiple of 32 bytes */
     const uint8_t *constants;
     float *floats; /* pixels x channels; one of these two is NULL */
@@ -111,6 +118,31 @@ static inline uint32_t nn_int8_block_from(uint32_t lanes, uint32_t channels,
     return channels >= lanes && channels - c < lanes ? channels - lanes : c;
 }
 
+/* How often `channels` channels are packed, one copy behind the other: the
+ * fewest times with which an eighth or less of the last block is shared. */
+static inline uint32_t nn_int8_repeats(uint32_t lanes, uint32_t channels)
+{
+    uint32_t repeats = 1;
+
+    if (channels >= lanes)
+        return 1;
+    while (repeats * channels < lanes ||
+           (lanes - repeats * channels % lanes) % lanes * 8 >
+               repeats * channels)
+        repeats++;
+    return repeats;
+}
+
+/* From a row's start to tap kx of the window of `pixel`. */
+static inline size_t nn_int8_tap(const struct nn_int8_dwconv *job,
+                                 uint32_t stride_x, uint32_t pixel, uint32_t kx)
+{
+    if (!job->phase_bytes)
+        return ((size_t)pixel * stride_x + kx) * job->channels;
+    return kx % stride_x * job->phase_bytes +
+           ((size_t)pixel + kx / stride_x) * job->channels;
+}
+
 /* A block of a depthwise convolution: its first channel, what was packed. */
 struct nn_int8_block {
     uint32_t channel;
@@ -124,7 +156,8 @@ nn_int8_block_at(const struct nn_int8_dwconv *job, uint32_t lanes, uint32_t c)
     const size_t fours = (job->kernel_height + 3) / 4;
 
     return (struct nn_int8_block){
-        nn_int8_block_from(lanes, job->channels, c),
+        nn_int8_block_from(
+            lanes, nn_int8_repeats(lanes, job->channels) * job->channels, c),
         job->weights + c * job->kernel_width * fours * 4,
         job->constants + (size_t)c * NN_INT8_CONSTANT_BYTES};
 }

@@ -36,13 +36,22 @@ static bool in_place(const struct nn_step *step)
            (size_t)step->kernel[1] * step->in.channels % 4 == 0;
 }
 
+/* As much of a depthwise step as makes whole phases. */
+static size_t line_bytes(const struct nn_step *step)
+{
+    const size_t stride = step->stride[1];
+
+    return (padded_width(step) + stride - 1) / stride * stride *
+           step->in.channels;
+}
+
 /* A depthwise step keeps a row of zero points and a kernel of copied rows. */
 size_t nn_int8_scratch_bytes(const struct nn_step *step)
 {
     const size_t channels = step->in.channels;
 
     if (step->op == NN_OP_DWCONV)
-        return (1 + (size_t)step->kernel[0]) * padded_width(step) * channels;
+        return (1 + (size_t)step->kernel[0]) * line_bytes(step);
     if (in_place(step))
         return 0;
     return padded_width(step) * padded_height(step) * channels + 3;
@@ -199,16 +208,51 @@ struct lines {
     const struct nn_step *step;
     const uint8_t *in;
     size_t row_bytes;
+    size_t phase_bytes;       /* as the kernel wants them; 0: no phases */
     uint8_t *zeros, *copies;  /* NULL: rows are read in place */
     int64_t held[KERNEL_MAX]; /* which row each copy is of, or -1 */
 };
 
+/* A pixel's channels, which are some eights at most: too few for a call. */
+static void copy_pixel(uint8_t *to, const uint8_t *from, size_t channels)
+{
+    if (channels < 8) {
+        memcpy(to, from, channels);
+        return;
+    }
+    for (size_t c = 0; c + 8 < channels; c += 8)
+        memcpy(to + c, from + c, 8);
+    memcpy(to + channels - 8, from + channels - 8, 8);
+}
+
+static void copy_phases(const struct lines *lines, const uint8_t *from,
+                        uint8_t *to)
+{
+    const struct nn_step *step = lines->step;
+    const size_t channels = step->in.channels, stride = step->stride[1];
+
+    for (size_t i = 0; i < stride; i++) {
+        /* Of this phase, the pixels below `before` are padding. */
+        const size_t before =
+            i < step->pad[1] ? (step->pad[1] - i + stride - 1) / stride : 0;
+        const size_t width = lines->phase_bytes / channels;
+
+        for (size_t n = before; n < width; n++) {
+            const size_t x = n * stride + i - step->pad[1];
+
+            if (x >= step->in.width)
+                break;
+            copy_pixel(to + n * channels, from + x * channels, channels);
+        }
+        to += lines->phase_bytes;
+    }
+}
+
 static const uint8_t *line(struct lines *lines, int64_t y)
 {
     const struct nn_step *step = lines->step;
-    const size_t channels = step->in.channels;
-    const size_t in_bytes = step->in.width * channels;
-    const size_t before = step->pad[1] * channels;
+    const size_t in_bytes = (size_t)step->in.width * step->in.channels;
+    const size_t before = (size_t)step->pad[1] * step->in.channels;
     const uint8_t *from;
     uint32_t slot;
     uint8_t *to;
@@ -222,7 +266,9 @@ static const uint8_t *line(struct lines *lines, int64_t y)
     to = lines->copies + slot * lines->row_bytes;
     if (lines->held[slot] != y) {
         lines->held[slot] = y;
-        if (before < lines->row_bytes)
+        if (lines->phase_bytes)
+            copy_phases(lines, from, to);
+        else if (before < lines->row_bytes)
             memcpy(to + before, from,
                    in_bytes < lines->row_bytes - before
                        ? in_bytes
@@ -237,14 +283,19 @@ struct nn_span nn_int8_dwconv_run(const struct nn_int8_kernels *kernels,
                                   void *out, uint8_t *scratch)
 {
     const struct nn_span mine = nn_part_span(part, step->out.height);
-    const size_t row_bytes = padded_width(step) * step->in.channels;
+    const size_t row_bytes = line_bytes(step);
     const size_t out_values = (size_t)step->out.width * step->out.channels;
-    const bool pads = step->pad[1] || padded_width(step) > step->in.width;
+    const bool phases =
+        step->stride[1] > 1 && step->in.channels < kernels->lanes;
+    const bool copies =
+        phases || step->pad[1] || padded_width(step) > step->in.width;
     struct lines lines = {.step = step,
                           .in = in,
                           .row_bytes = row_bytes,
+                          .phase_bytes =
+                              phases ? row_bytes / step->stride[1] : 0,
                           .zeros = scratch,
-                          .copies = pads ? scratch + row_bytes : NULL};
+                          .copies = copies ? scratch + row_bytes : NULL};
     const uint8_t *rows[KERNEL_MAX];
     struct nn_int8_tile result = {0};
     struct nn_int8_dwconv job = {
@@ -254,6 +305,7 @@ struct nn_span nn_int8_dwconv_run(const struct nn_int8_kernels *kernels,
         .kernel_height = step->kernel[0],
         .kernel_width = step->kernel[1],
         .stride_x = step->stride[1],
+        .phase_bytes = lines.phase_bytes,
         .weights = step->packed_int8.weights,
         .constants = step->packed_int8.constants,
     };

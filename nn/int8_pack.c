@@ -69,6 +69,17 @@ static uint32_t channels_of(const struct nn_node *node)
     return node->out.to - node->out.from;
 }
 
+/* Those of a depthwise convolution may be there more than once. */
+static uint32_t packed_channels(const struct nn_int8_kernels *kernels,
+                                const struct nn_node *node)
+{
+    const uint32_t channels = channels_of(node);
+
+    return node->op == NN_OP_DWCONV
+               ? nn_int8_repeats(kernels->lanes, channels) * channels
+               : channels;
+}
+
 /* Channel `number` in range, as one column of a panel of `width`. */
 static bool pack_column(const struct nn_node *node, uint32_t number,
                         uint32_t width, uint8_t *to,
@@ -147,15 +158,19 @@ static bool pack_blocks(const struct nn_int8_kernels *kernels,
                         struct nn_int8_totals *totals)
 {
     const uint32_t lanes = kernels->lanes, channels = channels_of(node);
+    const uint32_t copies = packed_channels(kernels, node);
     bool good = true;
 
-    for (uint32_t c = 0; c < channels; c += lanes) {
-        const uint32_t from = nn_int8_block_from(lanes, channels, c);
+    for (uint32_t c = 0; c < copies; c += lanes) {
+        const uint32_t from = nn_int8_block_from(lanes, copies, c);
 
-        for (uint32_t i = 0; i < lanes && from + i < channels; i++)
+        for (uint32_t i = 0; i < lanes && from + i < copies; i++) {
+            const uint32_t number = (from + i) % channels;
+
             good &=
-                pack_window(kernels, node, from + i,
-                            to + 4 * nn_int8_lane(lanes, i), &totals[from + i]);
+                pack_window(kernels, node, number,
+                            to + 4 * nn_int8_lane(lanes, i), &totals[number]);
+        }
         to += window_bytes(node->weight) * lanes;
     }
     return good;
@@ -200,7 +215,8 @@ static size_t packed_bytes(const struct nn_int8_kernels *kernels,
                            const struct nn_node *node, uint64_t bytes)
 {
     const uint32_t unit = unit_of(kernels, node);
-    uint64_t columns = ((uint64_t)channels_of(node) + unit - 1) / unit * unit;
+    uint64_t columns =
+        ((uint64_t)packed_channels(kernels, node) + unit - 1) / unit * unit;
 
     return bytes > API_LIMIT_PACKED_BYTES / columns ? 0
                                                     : (size_t)(columns * bytes);
@@ -245,17 +261,17 @@ enum api_status nn_int8_pack_constants(const struct nn_int8_kernels *kernels,
 {
     const bool blocks = node->op == NN_OP_DWCONV;
     const uint32_t channels = channels_of(node), unit = unit_of(kernels, node);
+    const uint32_t copies = packed_channels(kernels, node);
     bool good = true;
 
-    for (uint32_t c = 0; c < channels;) {
-        const uint32_t rest = channels - c;
+    for (uint32_t c = 0; c < copies;) {
+        const uint32_t rest = copies - c;
         const uint32_t width = blocks || rest <= unit ? unit : 2 * unit;
-        const uint32_t from =
-            blocks ? nn_int8_block_from(width, channels, c) : c;
+        const uint32_t from = blocks ? nn_int8_block_from(width, copies, c) : c;
 
-        for (uint32_t i = 0; i < width && from + i < channels; i++)
+        for (uint32_t i = 0; i < width && from + i < copies; i++)
             good &= pack_constant(
-                kernels, node, in, totals, from + i, width,
+                kernels, node, in, totals, (from + i) % channels, width,
                 to + 4 * (size_t)(blocks ? nn_int8_lane(width, i) : i));
         to += (size_t)NN_INT8_CONSTANT_BYTES * width;
         c += width;

@@ -116,6 +116,56 @@ NN_INLINE void dwconv_pixels(const struct nn_int8_dwconv job,
     }
 }
 
+/* One block of repeated channels, from `pixel` on. */
+NN_INLINE void dwconv_values(const struct nn_int8_dwconv job,
+                             const struct nn_int8_block *block, uint32_t pixel,
+                             const uint32_t kernel, const uint32_t stride)
+{
+    const int32_t *start = (const int32_t *)(const void *)block->constants;
+    const int8_t *weights = (const int8_t *)block->weights;
+    int32x4_t sum[4];
+    int8x16_t taps[4];
+
+    NN_UNROLL
+    for (uint32_t v = 0; v < 4; v++)
+        sum[v] = vld1q_s32(start + v * LANES_128);
+    NN_UNROLL
+    for (uint32_t kx = 0; kx < kernel; kx++) {
+        const size_t at = nn_int8_tap(&job, stride, pixel, kx) + block->channel;
+
+        NN_UNROLL
+        for (uint32_t ky = 0; ky < kernel; ky += 4) {
+            interleave(job.rows + ky, kernel - ky, at, DW_LANES, taps);
+            NN_UNROLL
+            for (uint32_t v = 0; v < 4; v++)
+                sum[v] = dot(sum[v], taps[v], vld1q_s8(weights + v * 16));
+            weights += 64;
+        }
+    }
+    finish_pixel(&job, block, sum,
+                 (size_t)pixel * job.channels + block->channel, DW_LANES);
+}
+
+/* All pixels of channels that do not fill a block, as bytes, by as many pixels
+ * as are repeated; there are so many, and the last ones may be done twice. */
+NN_INLINE void dwconv_repeated(const struct nn_int8_dwconv *job,
+                               const uint32_t kernel, const uint32_t stride)
+{
+    const uint32_t repeats = nn_int8_repeats(DW_LANES, job->channels);
+
+    for (uint32_t c = 0; c < repeats * job->channels; c += DW_LANES) {
+        const struct nn_int8_block block = nn_int8_block_at(job, DW_LANES, c);
+
+        for (uint32_t pixel = 0; pixel < job->pixels; pixel += repeats) {
+            const uint32_t rest = job->pixels - pixel;
+
+            dwconv_values(*job, &block,
+                          rest < repeats ? job->pixels - repeats : pixel,
+                          kernel, stride);
+        }
+    }
+}
+
 /* One pixel of one block of any kernel. */
 static void dwconv_any(const struct nn_int8_dwconv *job,
                        const struct nn_int8_block *block, uint32_t pixel)
@@ -132,8 +182,7 @@ static void dwconv_any(const struct nn_int8_dwconv *job,
     for (uint32_t v = 0; v < 4; v++)
         sum[v] = vld1q_s32(start + v * LANES_128);
     for (uint32_t x = 0; x < job->kernel_width; x++) {
-        size_t at = ((size_t)pixel * job->stride_x + x) * job->channels +
-                    block->channel;
+        size_t at = nn_int8_tap(job, job->stride_x, pixel, x) + block->channel;
 
         for (uint32_t ky = 0; ky < height; ky += 4) {
             interleave(job->rows + ky, height - ky, at, channels, taps);
@@ -167,8 +216,12 @@ NN_INLINE void dwconv_all(const struct nn_int8_dwconv *job,
 static void dwconv_128(const struct nn_int8_dwconv *job)
 {
     const uint32_t kernel = job->kernel_width, stride = job->stride_x;
-    const int usual =
-        job->bytes && job->channels >= DW_LANES && job->kernel_height == kernel;
+    const int square = job->bytes && job->kernel_height == kernel;
+    const int usual = square && job->channels >= DW_LANES;
+    const int repeated =
+        square && job->channels < DW_LANES &&
+        (stride == 1 || job->phase_bytes) &&
+        job->pixels >= nn_int8_repeats(DW_LANES, job->channels);
 
     if (usual && kernel == 3 && stride == 1) {
         dwconv_all(job, 3, 1);
@@ -178,6 +231,14 @@ static void dwconv_128(const struct nn_int8_dwconv *job)
         dwconv_all(job, 5, 1);
     } else if (usual && kernel == 5 && stride == 2) {
         dwconv_all(job, 5, 2);
+    } else if (repeated && kernel == 3 && stride == 1) {
+        dwconv_repeated(job, 3, 1);
+    } else if (repeated && kernel == 3 && stride == 2) {
+        dwconv_repeated(job, 3, 2);
+    } else if (repeated && kernel == 5 && stride == 1) {
+        dwconv_repeated(job, 5, 1);
+    } else if (repeated && kernel == 5 && stride == 2) {
+        dwconv_repeated(job, 5, 2);
     } else {
         for (uint32_t c = 0; c < job->channels; c += DW_LANES) {
             const struct nn_int8_block block =

@@ -88,18 +88,21 @@ static void tile_scalar(const struct nn_int8_tile *tile)
     }
 }
 
-/* One channel of one pixel; `weight` is the channel's first. */
-static int32_t window(const struct nn_int8_dwconv *job, size_t at,
-                      const int8_t *weight)
+/* Channel c of one pixel; `weight` is the channel's first. */
+static int32_t window(const struct nn_int8_dwconv *job, uint32_t pixel,
+                      uint32_t c, const int8_t *weight)
 {
     int32_t sum = 0;
 
-    for (uint32_t kx = 0; kx < job->kernel_width; kx++, at += job->channels)
+    for (uint32_t kx = 0; kx < job->kernel_width; kx++) {
+        const size_t at = nn_int8_tap(job, job->stride_x, pixel, kx) + c;
+
         for (uint32_t ky = 0; ky < job->kernel_height; ky += 4) {
             for (uint32_t i = 0; i < 4 && ky + i < job->kernel_height; i++)
                 sum += job->rows[ky + i][at] * weight[i];
             weight += 4 * LANES;
         }
+    }
     return sum;
 }
 
@@ -117,10 +120,9 @@ static void dwconv_scalar(const struct nn_int8_dwconv *job)
         memcpy(&offset, block.constants + 4 * (2 * LANES + lane),
                sizeof offset);
         for (uint32_t pixel = 0; pixel < job->pixels; pixel++) {
-            size_t from = (size_t)pixel * job->stride_x * job->channels + c;
             size_t to = (size_t)pixel * job->channels + c;
             int32_t sum =
-                window(job, from, (const int8_t *)block.weights + 4 * lane);
+                window(job, pixel, c, (const int8_t *)block.weights + 4 * lane);
             float x = (float)(sum + start) * factor;
 
             x = clamp_one(x + offset, job->lo, job->hi);

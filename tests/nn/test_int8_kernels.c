@@ -309,6 +309,27 @@ static const struct {
 
 enum { WINDOWS = sizeof windows / sizeof windows[0] };
 
+/* Rows of an input in phases, at the end of a guard; the places that make the
+ * phases equally long hold any bytes. */
+static void split_rows(const struct int8_value *in, struct guard *guard,
+                       struct nn_int8_dwconv *dwconv, const uint8_t **row)
+{
+    const uint32_t stride = dwconv->stride_x, channels = in->channels;
+    const size_t width = (in->width + stride - 1) / stride;
+    const size_t row_bytes = width * stride * channels;
+    uint8_t *to = place(guard, in->height * row_bytes, GUARD_AFTER);
+
+    dwconv->phase_bytes = width * channels;
+    for (uint32_t y = 0; y < in->height; y++, to += row_bytes) {
+        row[y] = to;
+        random_bytes(to, row_bytes);
+        for (uint32_t x = 0; x < in->width; x++)
+            memcpy(
+                to + x % stride * dwconv->phase_bytes + x / stride * channels,
+                in->bytes + ((size_t)y * in->width + x) * channels, channels);
+    }
+}
+
 START_TEST(dwconv_of_every_channel_count)
 {
     const uint32_t height = windows[_i].height, width = windows[_i].width;
@@ -316,8 +337,10 @@ START_TEST(dwconv_of_every_channel_count)
     struct job job;
 
     job_open(&job);
-    for (uint32_t channels = 1; channels <= 2 * level->lanes + 1; channels++) {
-        const uint32_t pixels = 1 + channels % 7;
+    /* Each with few pixels, then with as many as vectors of several take. */
+    for (uint32_t i = 2; i < 2 * (2 * level->lanes + 2); i++) {
+        const uint32_t channels = i / 2;
+        const uint32_t pixels = 1 + channels % 7 + i % 2 * 32;
         const uint8_t *row[16];
         size_t outputs = (size_t)pixels * channels;
         struct nn_int8_dwconv dwconv = {.rows = row,
@@ -328,7 +351,7 @@ START_TEST(dwconv_of_every_channel_count)
                                         .stride_x = stride};
         struct nn_packed_int8 packed;
 
-        job.side = channels % 2 ? GUARD_BEFORE : GUARD_AFTER;
+        job.side = i / 4 % 2 ? GUARD_BEFORE : GUARD_AFTER;
         job.in = (struct int8_value){.height = height,
                                      .width = (pixels - 1) * stride + width,
                                      .channels = channels};
@@ -348,6 +371,8 @@ START_TEST(dwconv_of_every_channel_count)
         limits(&job.node, &dwconv.lo, &dwconv.hi);
         for (uint32_t ky = 0; ky < height; ky++)
             row[ky] = job.in.bytes + (size_t)ky * job.in.width * channels;
+        if (stride > 1 && channels < level->lanes)
+            split_rows(&job.in, &job.residual_guard, &dwconv, row);
         if (job.node.quant.scale > 0)
             dwconv.bytes = place(&job.out_guard, outputs, job.side);
         else
