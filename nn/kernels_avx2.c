@@ -7,7 +7,7 @@
 /* 6 rows by 2 vectors: 12 sums, 2 weights and a broadcast of 16 registers. */
 enum { MR = 6, LANES = 8, NR = 2 * LANES };
 
-/* The lanes below `count`, as maskload and maskstore want it. */
+/* The lanes below `count`, as maskload wants it. */
 static __m256i mask_of(uint32_t count)
 {
     static const int32_t bits[2 * LANES] = {-1, -1, -1, -1, -1, -1, -1, -1};
@@ -15,6 +15,30 @@ static __m256i mask_of(uint32_t count)
     if (count > LANES)
         count = LANES;
     return _mm256_loadu_si256((const __m256i *)(bits + LANES - count));
+}
+
+/* The lanes below `count`. Not a store under a mask, which takes AMD's cores
+ * some twenty cycles. */
+static inline void store(float *to, __m256 x, uint32_t count)
+{
+    __m128 half = _mm256_castps256_ps128(x);
+
+    if (count >= LANES) {
+        _mm256_storeu_ps(to, x);
+        return;
+    }
+    if (count & 4) {
+        _mm_storeu_ps(to, half);
+        half = _mm256_extractf128_ps(x, 1);
+        to += 4;
+    }
+    if (count & 2) {
+        _mm_storel_pi((__m64 *)to, half);
+        half = _mm_movehl_ps(half, half);
+        to += 2;
+    }
+    if (count & 1)
+        _mm_store_ss(to, half);
 }
 
 static __m256 clamp_vector(__m256 x, __m256 lo, __m256 hi)
@@ -65,7 +89,8 @@ NN_INLINE void block(const struct nn_tile *tile, const float *panel,
     NN_UNROLL
     for (uint32_t v = 0; v < vectors; v++) {
         uint32_t at = column + v * LANES;
-        __m256i mask = mask_of(at < tile->columns ? tile->columns - at : 0);
+        uint32_t count = at < tile->columns ? tile->columns - at : 0;
+        __m256i mask = mask_of(count);
 
         NN_UNROLL
         for (uint32_t r = 0; r < rows; r++) {
@@ -75,8 +100,7 @@ NN_INLINE void block(const struct nn_tile *tile, const float *panel,
             if (tile->residual)
                 x = _mm256_add_ps(
                     x, _mm256_maskload_ps(tile->residual + offset, mask));
-            _mm256_maskstore_ps(tile->out + offset, mask,
-                                clamp_vector(x, lo, hi));
+            store(tile->out + offset, clamp_vector(x, lo, hi), count);
         }
     }
 }
@@ -120,24 +144,16 @@ static void tile_avx2(const struct nn_tile *tile)
 }
 
 /* A whole block of channels is loaded plainly, the last one under a mask. */
-NN_INLINE __m256 load(const float *from, __m256i mask, const int whole)
+NN_INLINE __m256 load(const float *from, uint32_t count)
 {
-    return whole ? _mm256_loadu_ps(from) : _mm256_maskload_ps(from, mask);
-}
-
-NN_INLINE void store(float *to, __m256i mask, __m256 x, const int whole)
-{
-    if (whole)
-        _mm256_storeu_ps(to, x);
-    else
-        _mm256_maskstore_ps(to, mask, x);
+    return count >= LANES ? _mm256_loadu_ps(from)
+                          : _mm256_maskload_ps(from, mask_of(count));
 }
 
 /* One block of one output pixel; only taps inside the input. */
 NN_INLINE void dwconv_pixel(const struct nn_dwconv *job, const float *in,
-                            const float *group, float *out, __m256i mask,
-                            const int whole, struct nn_taps ys, int32_t y0,
-                            uint32_t ox)
+                            const float *group, float *out, uint32_t count,
+                            struct nn_taps ys, int32_t y0, uint32_t ox)
 {
     int32_t x0 = (int32_t)(ox * job->stride_x) - (int32_t)job->pad_left;
     struct nn_taps xs = nn_taps_inside(x0, job->kernel_width, job->in_width);
@@ -149,23 +165,23 @@ NN_INLINE void dwconv_pixel(const struct nn_dwconv *job, const float *in,
             size_t x = (size_t)(x0 + (int32_t)kx);
             size_t tap = (size_t)ky * job->kernel_width + kx;
             __m256 value =
-                load(in + (y * job->in_width + x) * job->channels, mask, whole);
+                load(in + (y * job->in_width + x) * job->channels, count);
 
             sum = _mm256_fmadd_ps(
                 value, _mm256_loadu_ps(group + (tap + 1) * LANES), sum);
         }
-    store(out + (size_t)ox * job->channels, mask,
+    store(out + (size_t)ox * job->channels,
           clamp_vector(sum, _mm256_set1_ps(job->lo), _mm256_set1_ps(job->hi)),
-          whole);
+          count);
 }
 
 /* Four neighbouring output pixels whose windows lie inside the width: they
  * share the loads of weights and, for constant kernel and stride, of inputs.
  * `in` is the first tap of the first window. */
 NN_INLINE void dwconv_four(const struct nn_dwconv *job, const float *in,
-                           const float *group, float *out, __m256i mask,
-                           const int whole, struct nn_taps ys,
-                           const uint32_t kernel, const uint32_t stride)
+                           const float *group, float *out, uint32_t count,
+                           struct nn_taps ys, const uint32_t kernel,
+                           const uint32_t stride)
 {
     const size_t channels = job->channels;
     const size_t row_floats = job->in_width * channels;
@@ -183,30 +199,28 @@ NN_INLINE void dwconv_four(const struct nn_dwconv *job, const float *in,
             NN_UNROLL
             for (uint32_t i = 0; i < 4; i++)
                 sum[i] = _mm256_fmadd_ps(
-                    load(in + (kx + i * stride) * channels, mask, whole), w,
-                    sum[i]);
+                    load(in + (kx + i * stride) * channels, count), w, sum[i]);
         }
     }
     for (uint32_t i = 0; i < 4; i++)
-        store(out + i * channels, mask, clamp_vector(sum[i], lo, hi), whole);
+        store(out + i * channels, clamp_vector(sum[i], lo, hi), count);
 }
 
 /* One row of outputs of one block of channels. */
 NN_INLINE void dwconv_row(const struct nn_dwconv *job, uint32_t oy,
                           uint32_t channel, const float *group,
-                          struct nn_taps inner, const int whole,
+                          struct nn_taps inner, uint32_t count,
                           const uint32_t kernel, const uint32_t stride)
 {
     int32_t y0 = (int32_t)(oy * job->stride_y) - (int32_t)job->pad_top;
     struct nn_taps ys = nn_taps_inside(y0, job->kernel_height, job->in_height);
-    __m256i mask = mask_of(job->channels - channel);
     const float *in = job->in + channel;
     float *out =
         job->out + (size_t)oy * job->out_width * job->channels + channel;
     uint32_t ox = 0;
 
     for (; ox < inner.from; ox++)
-        dwconv_pixel(job, in, group, out, mask, whole, ys, y0, ox);
+        dwconv_pixel(job, in, group, out, count, ys, y0, ox);
     if (ys.from < ys.to) {
         size_t row = (size_t)(y0 + (int32_t)ys.from) * job->in_width;
 
@@ -214,12 +228,12 @@ NN_INLINE void dwconv_row(const struct nn_dwconv *job, uint32_t oy,
             size_t x = (size_t)ox * stride - job->pad_left;
 
             dwconv_four(job, in + (row + x) * job->channels, group,
-                        out + (size_t)ox * job->channels, mask, whole, ys,
-                        kernel, stride);
+                        out + (size_t)ox * job->channels, count, ys, kernel,
+                        stride);
         }
     }
     for (; ox < job->out_width; ox++)
-        dwconv_pixel(job, in, group, out, mask, whole, ys, y0, ox);
+        dwconv_pixel(job, in, group, out, count, ys, y0, ox);
 }
 
 NN_INLINE void dwconv_all(const struct nn_dwconv *job, const uint32_t kernel,
@@ -233,11 +247,12 @@ NN_INLINE void dwconv_all(const struct nn_dwconv *job, const uint32_t kernel,
         uint32_t c = 0;
 
         for (; c + LANES <= job->channels; c += LANES) {
-            dwconv_row(job, oy, c, group, inner, 1, kernel, stride);
+            dwconv_row(job, oy, c, group, inner, LANES, kernel, stride);
             group += group_floats;
         }
         if (c < job->channels)
-            dwconv_row(job, oy, c, group, inner, 0, kernel, stride);
+            dwconv_row(job, oy, c, group, inner, job->channels - c, kernel,
+                       stride);
     }
 }
 
@@ -261,7 +276,7 @@ static void add_avx2(const float *a, const float *b, float *out, size_t count,
                      float lo, float hi)
 {
     __m256 low = _mm256_set1_ps(lo), high = _mm256_set1_ps(hi);
-    __m256i mask;
+    uint32_t rest;
     size_t i = 0;
 
     for (; i + LANES <= count; i += LANES) {
@@ -270,12 +285,11 @@ static void add_avx2(const float *a, const float *b, float *out, size_t count,
 
         _mm256_storeu_ps(out + i, clamp_vector(sum, low, high));
     }
-    mask = mask_of((uint32_t)(count - i));
-    _mm256_maskstore_ps(
-        out + i, mask,
-        clamp_vector(_mm256_add_ps(_mm256_maskload_ps(a + i, mask),
-                                   _mm256_maskload_ps(b + i, mask)),
-                     low, high));
+    rest = (uint32_t)(count - i);
+    store(out + i,
+          clamp_vector(_mm256_add_ps(load(a + i, rest), load(b + i, rest)), low,
+                       high),
+          rest);
 }
 
 const struct nn_kernels nn_kernels_avx2 = {

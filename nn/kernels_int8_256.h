@@ -40,20 +40,40 @@ static inline __m128i load_bytes(const uint8_t *from, uint32_t count)
 
     if (count >= 16)
         return _mm_loadu_si128((const __m128i *)from);
+    if (count == 8)
+        return _mm_loadl_epi64((const __m128i *)from);
     memcpy(some, from, count);
     return _mm_loadu_si128((const __m128i *)some);
 }
 
+/* By moves of 8, 4, 2 and 1: narrow layers end every row like this. */
 static inline void store_bytes(uint8_t *to, __m128i bytes, uint32_t count)
 {
-    uint8_t some[16];
-
     if (count >= 16) {
         _mm_storeu_si128((__m128i *)to, bytes);
         return;
     }
-    _mm_storeu_si128((__m128i *)some, bytes);
-    memcpy(to, some, count);
+    if (count & 8) {
+        _mm_storel_epi64((__m128i *)to, bytes);
+        bytes = _mm_srli_si128(bytes, 8);
+        to += 8;
+    }
+    if (count & 4) {
+        const int32_t four = _mm_cvtsi128_si32(bytes);
+
+        memcpy(to, &four, 4);
+        bytes = _mm_srli_si128(bytes, 4);
+        to += 4;
+    }
+    if (count & 2) {
+        const uint16_t two = (uint16_t)_mm_extract_epi16(bytes, 0);
+
+        memcpy(to, &two, 2);
+        bytes = _mm_srli_si128(bytes, 2);
+        to += 2;
+    }
+    if (count & 1)
+        *to = (uint8_t)_mm_extract_epi8(bytes, 0);
 }
 
 static inline void store_floats(float *to, __m256 x, uint32_t count)
@@ -77,15 +97,13 @@ static inline __m256 sum_256(__m256 a, __m256 b, const struct nn_int8_sum *sum)
                      _mm256_set1_ps(sum->lo), _mm256_set1_ps(sum->hi));
 }
 
-/* The bytes of sixteen sums' floats, added to the residual if there is one. */
+/* The bytes of sixteen sums' floats, added to `with` if there is a residual. */
 static inline __m128i to_bytes(const struct nn_int8_tile *tile, __m256 a,
-                               __m256 b, size_t at, uint32_t count)
+                               __m256 b, __m128i with)
 {
     __m256i low = _mm256_cvtps_epi32(a), high = _mm256_cvtps_epi32(b);
 
     if (tile->residual) {
-        __m128i with = load_bytes(tile->residual + at, count);
-
         low = _mm256_cvtps_epi32(
             sum_256(_mm256_cvtepi32_ps(low), widen(with), &tile->sum));
         high = _mm256_cvtps_epi32(sum_256(_mm256_cvtepi32_ps(high),
@@ -113,6 +131,40 @@ static inline __m256i scaled(__m256i sum, __m256i factor, __m256i offset)
 
 #ifdef TILE_MR
 
+/* What follows the sums of rows x 1 vector: the bytes of two rows at a time. */
+static void finish_rows(const struct nn_int8_tile *tile, uint32_t column,
+                        const __m256i sums[TILE_MR][2])
+{
+    const uint8_t *factors = nn_int8_constants(tile, column) + 32;
+    const __m256 factor = _mm256_castsi256_ps(load_256(factors));
+    const __m256 offset = _mm256_castsi256_ps(load_256(factors + 32));
+    const __m256 lo = _mm256_set1_ps(tile->lo), hi = _mm256_set1_ps(tile->hi);
+    const uint32_t rest = tile->columns - column;
+    const uint32_t used = rest < LANES_32 ? rest : LANES_32;
+    const uint8_t *residual = tile->residual;
+
+    for (uint32_t r = 0; r < tile->row_count; r += 2) {
+        const uint32_t other = r + 1 < tile->row_count ? r + 1 : r;
+        const size_t at[2] = {r * tile->out_stride + column,
+                              other * tile->out_stride + column};
+        __m128i bytes = _mm_setzero_si128();
+        __m256 x[2];
+
+        for (uint32_t i = 0; i < 2; i++) {
+            x[i] = _mm256_mul_ps(_mm256_cvtepi32_ps(sums[i ? other : r][0]),
+                                 factor);
+            x[i] = clamp_256(_mm256_add_ps(x[i], offset), lo, hi);
+        }
+        if (residual)
+            bytes = _mm_unpacklo_epi64(load_bytes(residual + at[0], used),
+                                       load_bytes(residual + at[1], used));
+        bytes = to_bytes(tile, x[0], x[1], bytes);
+        store_bytes(tile->bytes + at[0], bytes, used);
+        store_bytes(tile->bytes + at[1], _mm_unpackhi_epi64(bytes, bytes),
+                    used);
+    }
+}
+
 /* What follows the sums of rows x 1 or 2 vectors, which lie in memory so that
  * one copy of this serves all shapes. */
 static void finish(const struct nn_int8_tile *tile, uint32_t column,
@@ -128,6 +180,10 @@ static void finish(const struct nn_int8_tile *tile, uint32_t column,
     const __m256 offset[2] = {_mm256_castsi256_ps(load_256(offsets)),
                               _mm256_castsi256_ps(load_256(offsets + other))};
 
+    if (tile->bytes && vectors == 1) {
+        finish_rows(tile, column, sums);
+        return;
+    }
     for (uint32_t r = 0; r < tile->row_count; r++) {
         size_t at = r * tile->out_stride + column;
         __m256 x[2];
@@ -137,9 +193,12 @@ static void finish(const struct nn_int8_tile *tile, uint32_t column,
             x[v] = clamp_256(_mm256_add_ps(x[v], offset[v]), lo, hi);
         }
         if (tile->bytes) {
-            uint32_t count = used < vectors * 8 ? used : vectors * 8;
+            uint32_t count = used < NR_256 ? used : NR_256;
+            __m128i with = tile->residual
+                               ? load_bytes(tile->residual + at, count)
+                               : _mm_setzero_si128();
 
-            store_bytes(tile->bytes + at, to_bytes(tile, x[0], x[1], at, count),
+            store_bytes(tile->bytes + at, to_bytes(tile, x[0], x[1], with),
                         count);
             continue;
         }
@@ -156,7 +215,7 @@ NN_INLINE void block(const struct nn_int8_tile *tile, const uint8_t *weights,
                      const uint32_t vectors)
 {
     const uint8_t *starts = nn_int8_constants(tile, column);
-    __m256i sums[TILE_MR][2] = {0}, sum[TILE_MR][2];
+    __m256i sums[TILE_MR][2], sum[TILE_MR][2];
     const uint8_t *row[TILE_MR];
 
     NN_UNROLL
@@ -187,8 +246,8 @@ NN_INLINE void block(const struct nn_int8_tile *tile, const uint8_t *weights,
     NN_UNROLL
     for (uint32_t r = 0; r < rows; r++) {
         NN_UNROLL
-        for (uint32_t v = 0; v < vectors; v++)
-            sums[r][v] = sum[r][v];
+        for (uint32_t v = 0; v < 2; v++) /* the second is unused, or there */
+            sums[r][v] = sum[r][v < vectors ? v : 0];
     }
     finish(tile, column, sums, vectors);
 }

@@ -185,13 +185,13 @@ NN_INLINE void block_512(const struct nn_int8_tile *tile,
         for (uint32_t r = 0; r < rows; r += 2)
             finish_pair(tile, &columns, column, r, sum + r, 2);
     } else {
-        __m512i sums[TILE_512_MR][2] = {0};
+        __m512i sums[TILE_512_MR][2];
 
         NN_UNROLL
-        for (uint32_t r = 0; r < rows; r++) {
+        for (uint32_t r = 0; r < rows + rows % 2; r++) { /* pairs of rows */
             NN_UNROLL
             for (uint32_t v = 0; v < vectors; v++)
-                sums[r][v] = sum[r][v];
+                sums[r][v] = sum[r < rows ? r : 0][v];
         }
         finish_512(tile, column, sums, vectors);
     }
