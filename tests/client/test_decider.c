@@ -151,8 +151,8 @@ START_TEST(test_probes)
     ck_assert(wants_probe(now_ms, 200, &wait_ms));
     ck_assert_double_eq(wait_ms, 100);
     ck_assert(!wants_probe(now_ms, 1, &wait_ms));
-    ck_assert(cli_decider_wants_probe(&decider, &question, -1, INFINITY,
-                                      &wait_ms));
+    ck_assert(
+        cli_decider_wants_probe(&decider, &question, -1, INFINITY, &wait_ms));
     ck_assert(wants_probe(now_ms + 300, 0, &wait_ms));
     ck_assert_double_ge(wait_ms, 4 * 50);
     ck_assert_double_le(wait_ms, 4 * 60);
