@@ -10,19 +10,13 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 
-from processes import HERE, RELEASE, Cleaved, Server, answer_of, on
+from common import BIN, Cleaved, Server, figure, on
+from processes import HERE, answer_of
 
 TIMES_CAPACITY = 4
 DEADLINE_MS = 500
 HEALTH_PER_S = 50
 SLOW, DRIPPING = 2000, 200
-
-
-def result(name: str, value: float, unit: str, target: float | None = None,
-           most: bool = False) -> dict:
-    """One figure; `most`: the target is an upper bound."""
-    met = None if target is None else value <= target if most else value >= target
-    return {"name": name, "value": value, "unit": unit, "target": target, "met": met}
 
 
 def overload(core: int, load_core: int, body: tuple[str, str, list[pathlib.Path]],
@@ -37,13 +31,13 @@ def overload(core: int, load_core: int, body: tuple[str, str, list[pathlib.Path]
         for number in range(rounds + 1):
             best = peak(server)
             prober = subprocess.Popen(
-                on([load_core], RELEASE / "cleave-load", server.url + "/healthz", "text/plain",
+                on([load_core], BIN / "cleave-load", server.url + "/healthz", "text/plain",
                    DEADLINE_MS, HEALTH_PER_S, seconds), stdout=subprocess.PIPE, text=True)
-            load = answer_of([load_core], RELEASE / "cleave-load", server.url + path, kind,
+            load = answer_of([load_core], BIN / "cleave-load", server.url + path, kind,
                              DEADLINE_MS, TIMES_CAPACITY * best, seconds, *files)
             probed = json.loads(prober.communicate()[0])
             print(f"overload: peak {best:.0f}/s, {load}, health {probed}", file=sys.stderr)
-            resident.append(server.resident_mb())
+            resident.append(server.memory_mb()["Rss"])
             if number == 0:
                 continue  # the server's memory gets its size
             shares.append(load["in_time_per_s"] / best)
@@ -52,15 +46,14 @@ def overload(core: int, load_core: int, body: tuple[str, str, list[pathlib.Path]
             unanswered.append(load["unanswered"] + probed["unanswered"] + probed["5xx"])
             health.append(probed["p99_ms"])
     name = f"{TIMES_CAPACITY} times capacity, deadline {DEADLINE_MS} ms"
-    yield result(f"{name}: answers in time ÷ peak", statistics.median(shares), "ratio", 0.95)
-    yield result(f"{name}: p99 of accepted", statistics.median(latencies), "ms", DEADLINE_MS,
-                 most=True)
-    yield result(f"{name}: /healthz p99", statistics.median(health), "ms", 10, most=True)
-    yield result(f"{name}: share refused", statistics.median(refused), "ratio")
-    yield result(f"{name}: unanswered", sum(unanswered), "requests", 0, most=True)
-    yield result(f"{name}: memory gained since the first round",
-                 resident[-1] - resident[0], "MB", 1, most=True)
-    yield result(f"{name}: memory", max(resident), "MB")
+    yield figure(f"{name}: answers in time ÷ peak", statistics.median(shares), "ratio", least=0.95)
+    yield figure(f"{name}: p99 of accepted", statistics.median(latencies), "ms", most=DEADLINE_MS)
+    yield figure(f"{name}: /healthz p99", statistics.median(health), "ms", most=10)
+    yield figure(f"{name}: share refused", statistics.median(refused), "ratio")
+    yield figure(f"{name}: unanswered", sum(unanswered), "requests", most=0)
+    yield figure(f"{name}: memory gained since the first round",
+                 resident[-1] - resident[0], "MB", most=1)
+    yield figure(f"{name}: memory", max(resident), "MB")
 
 
 def crowd(core: int, load_core: int, peak: Callable[[Server], float],
@@ -84,5 +77,5 @@ def crowd(core: int, load_core: int, peak: Callable[[Server], float],
             shares.append(2 * during / (before + after))
             print(f"crowd: {before:.0f}/s, {during:.0f}/s with {held:.0f} connections of which "
                   f"{cut} were cut off, {after:.0f}/s", file=sys.stderr)
-    yield result(f"{SLOW} slow and {DRIPPING} dripping connections: throughput ÷ without",
-                 statistics.median(shares), "ratio", 0.95)
+    yield figure(f"{SLOW} slow and {DRIPPING} dripping connections: throughput ÷ without",
+                 statistics.median(shares), "ratio", least=0.95)
