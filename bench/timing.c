@@ -34,6 +34,11 @@ static int ascending(const void *a, const void *b)
     return (*left > *right) - (*left < *right);
 }
 
+void bench_sort(double *values, size_t count)
+{
+    qsort(values, count, sizeof *values, ascending);
+}
+
 double bench_median(void (*call)(void *), void *argument, double seconds,
                     size_t *runs)
 {
@@ -54,7 +59,7 @@ double bench_median(void (*call)(void *), void *argument, double seconds,
         call(argument);
         times[count++] = bench_now() - start;
     }
-    qsort(times, count, sizeof *times, ascending);
+    bench_sort(times, count);
     median = times[count / 2];
     free(times);
     *runs = count;

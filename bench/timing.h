@@ -12,6 +12,9 @@ int bench_clock(const char *name);
 /* Seconds of that clock. */
 double bench_now(void);
 
+/* Smallest first. */
+void bench_sort(double *values, size_t count);
+
 /* Calls `call` for WARM_UP_SECONDS, then for `seconds` and at least seven
  * times; returns the median duration in seconds and how many were taken. */
 double bench_median(void (*call)(void *), void *argument, double seconds,

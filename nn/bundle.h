@@ -192,4 +192,8 @@ enum api_status nn_bundle_export_head(const struct nn_bundle *bundle,
                                       size_t *byte_count,
                                       struct api_error *error);
 
+/* The graph of that name; NULL if the bundle has none. */
+const struct nn_graph *nn_bundle_graph(const struct nn_bundle *bundle,
+                                       const char *name);
+
 #endif

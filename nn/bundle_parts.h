@@ -22,8 +22,6 @@ const struct nn_tensor *nn_bundle_tensor(const struct nn_bundle *bundle,
                                          const struct nn_json *name);
 
 /* NULL if the bundle has none of that name. */
-const struct nn_graph *nn_bundle_graph(const struct nn_bundle *bundle,
-                                       const char *name);
 const struct nn_prior *nn_bundle_prior(const struct nn_bundle *bundle,
                                        const char *name);
 

@@ -1,7 +1,6 @@
 /* cleave-bench: the median time of one graph of a bundle in this engine. */
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "nn/bundle.h"
 #include "nn/cpu.h"
@@ -23,15 +22,6 @@ static void run_batch(void *argument)
 
     nn_plan_run_batch(run->plan, run->threads, run->batch, run->arena,
                       run->handles, run->input, run->output);
-}
-
-static const struct nn_graph *find(const struct nn_bundle *bundle,
-                                   const char *name)
-{
-    for (uint32_t i = 0; i < bundle->graph_count; i++)
-        if (strcmp(bundle->graphs[i].name, name) == 0)
-            return &bundle->graphs[i];
-    return NULL;
 }
 
 static float *floats(size_t count)
@@ -64,7 +54,7 @@ static enum api_status measure(char **argv, struct api_error *error)
         status = nn_weights_open(kernels, &weights);
     if (status != API_OK)
         goto out;
-    graph = find(bundle, argv[2]);
+    graph = nn_bundle_graph(bundle, argv[2]);
     if (!graph) {
         status = api_fail(error, API_NOT_FOUND, "no graph %s", argv[2]);
         goto out;

@@ -9,6 +9,7 @@
 
 #include "api/limits.h"
 #include "bench/timing.h"
+#include "bench/tool.h"
 #include "nn/nn.h"
 
 #define SECONDS 0.5
@@ -57,25 +58,9 @@ struct rig {
     const char *ids[API_LIMIT_POINTS];
     uint8_t *pixels, *payload;
     float *latent;
-    uint8_t *jpeg, *rows;
-    size_t jpeg_bytes;
+    struct file jpeg;
+    uint8_t *rows;
 };
-
-static void must(bool good, const char *what)
-{
-    if (!good) {
-        fprintf(stderr, "cleave-footprint: %s failed\n", what);
-        exit(1);
-    }
-}
-
-static void *get(size_t bytes)
-{
-    void *memory = malloc(bytes);
-
-    must(memory != NULL, "memory");
-    return memory;
-}
 
 static void run_head(void *with)
 {
@@ -114,8 +99,8 @@ static void prepare(void *with)
 {
     struct rig *rig = with;
 
-    must(nn_picture_from_jpeg(nn_model_input(rig->model), rig->jpeg,
-                              rig->jpeg_bytes, rig->pixels, NULL) == API_OK,
+    must(nn_picture_from_jpeg(nn_model_input(rig->model), rig->jpeg.bytes,
+                              rig->jpeg.count, rig->pixels, NULL) == API_OK,
          "picture");
 }
 
@@ -130,7 +115,7 @@ static void decode(void *with)
 
     jpeg.err = jpeg_std_error(&errors);
     jpeg_create_decompress(&jpeg);
-    jpeg_mem_src(&jpeg, rig->jpeg, (unsigned long)rig->jpeg_bytes);
+    jpeg_mem_src(&jpeg, rig->jpeg.bytes, (unsigned long)rig->jpeg.count);
     jpeg_read_header(&jpeg, TRUE);
     shorter = jpeg.image_width < jpeg.image_height ? jpeg.image_width
                                                    : jpeg.image_height;
@@ -146,17 +131,6 @@ static void decode(void *with)
         jpeg_read_scanlines(&jpeg, &row, 1);
     jpeg_finish_decompress(&jpeg);
     jpeg_destroy_decompress(&jpeg);
-}
-
-static void read_jpeg(struct rig *rig, const char *path)
-{
-    FILE *file = fopen(path, "rb");
-
-    must(file != NULL, path);
-    rig->jpeg = get(API_LIMIT_JPEG_BYTES);
-    rig->jpeg_bytes = fread(rig->jpeg, 1, API_LIMIT_JPEG_BYTES, file);
-    fclose(file);
-    rig->rows = get(65536 * 3);
 }
 
 static double median(void (*call)(void *), struct rig *rig)
@@ -207,7 +181,8 @@ int main(int argc, char **argv)
         rig.ids[i] = nn_model_point(rig.model, i)->id;
     rig.pixels = get((size_t)nn_model_input(rig.model)->width *
                      nn_model_input(rig.model)->height * 3);
-    read_jpeg(&rig, argv[2]);
+    rig.jpeg = read_file(argv[2]);
+    rig.rows = get(65536 * 3);
     prepare(&rig);
     print_coding(&rig);
     before = allocations;
@@ -221,7 +196,7 @@ int main(int argc, char **argv)
     nn_context_close(&rig.context);
     nn_model_close(&rig.model);
     free(rig.rows);
-    free(rig.jpeg);
+    free(rig.jpeg.bytes);
     free(rig.pixels);
     return 0;
 }

@@ -6,25 +6,20 @@
 #include <stdlib.h>
 
 #include "api/frame.h"
-#include "api/limits.h"
 #include "bench/timing.h"
+#include "bench/tool.h"
 #include "nn/nn.h"
 
 #define WARM_UP_SECONDS 0.3
 #define MOST_SAMPLES ((size_t)1 << 20)
 #define MOST_THREADS 64u
 
-struct body {
-    uint8_t *bytes;
-    size_t count;
-};
-
 /* What all threads share. */
 struct rig {
     struct nn_model *model;
     uint16_t point;
     bool split;
-    struct body *bodies;
+    struct file *bodies;
     size_t body_count;
     double seconds;
 };
@@ -40,36 +35,8 @@ struct lane {
     size_t count;
 };
 
-static void must(bool good, const char *what)
-{
-    if (!good) {
-        fprintf(stderr, "cleave-bare: %s failed\n", what);
-        exit(1);
-    }
-}
-
-static void *get(size_t bytes)
-{
-    void *memory = calloc(1, bytes);
-
-    must(memory != NULL, "memory");
-    return memory;
-}
-
-static struct body read_file(const char *path)
-{
-    FILE *file = fopen(path, "rb");
-    struct body body = {.bytes = get(API_LIMIT_JPEG_BYTES)};
-
-    must(file != NULL, path);
-    body.count = fread(body.bytes, 1, API_LIMIT_JPEG_BYTES, file);
-    must(!ferror(file) && body.count > 0, path);
-    fclose(file);
-    return body;
-}
-
 /* From the bytes that a request carries to probabilities. */
-static void answer(struct lane *lane, const struct body *body)
+static void answer(struct lane *lane, const struct file *body)
 {
     const struct rig *rig = lane->rig;
     struct api_frame frame;
@@ -137,13 +104,6 @@ static void close_lane(struct lane *lane)
     nn_context_close(&lane->context);
 }
 
-static int compare(const void *left, const void *right)
-{
-    double a = *(const double *)left, b = *(const double *)right;
-
-    return (a > b) - (a < b);
-}
-
 /* Each thread's calls follow each other without a gap, so their number over
  * the sum of their times is its rate. */
 static void report(const struct lane *lanes, unsigned count)
@@ -161,7 +121,7 @@ static void report(const struct lane *lanes, unsigned count)
             spent += all[total++] = lanes[i].samples[k];
         rate += (double)lanes[i].count / spent;
     }
-    qsort(all, total, sizeof *all, compare);
+    bench_sort(all, total);
     printf("{\"per_s\": %.3f, \"p50_ms\": %.4f, \"p99_ms\": %.4f, "
            "\"answers\": %zu, \"kernels\": \"%s\"}\n",
            rate, all[total / 2] * 1e3, all[total * 99 / 100] * 1e3, total,

@@ -10,16 +10,12 @@
 #include <stdlib.h>
 
 #include "bench/timing.h"
+#include "bench/tool.h"
 
 #define MOST_BODIES 64
 #define MOST_CONNECTIONS 240L
 /* After the last request was due, those on their way have this long. */
 #define PATIENCE_SECONDS 10.0
-
-struct body {
-    char *bytes;
-    long count;
-};
 
 /* One request on its way; handles are used again. */
 struct transfer {
@@ -32,7 +28,7 @@ struct load {
     CURLM *multi;
     const char *url;
     struct curl_slist *headers;
-    struct body bodies[MOST_BODIES];
+    struct file bodies[MOST_BODIES];
     size_t body_count;
     double deadline;
     struct transfer *idle;
@@ -43,29 +39,6 @@ struct load {
     size_t time_count;
 };
 
-static void must(bool good, const char *what)
-{
-    if (!good) {
-        fprintf(stderr, "cleave-load: %s failed\n", what);
-        exit(1);
-    }
-}
-
-static void read_file(struct body *body, const char *path)
-{
-    FILE *file = fopen(path, "rb");
-
-    must(file && fseek(file, 0, SEEK_END) == 0, path);
-    body->count = ftell(file);
-    body->bytes = body->count > 0 ? malloc((size_t)body->count) : NULL;
-    must(body->bytes != NULL, path);
-    rewind(file);
-    must(fread(body->bytes, 1, (size_t)body->count, file) ==
-             (size_t)body->count,
-         path);
-    fclose(file);
-}
-
 static size_t discard(char *bytes, size_t size, size_t count, void *context)
 {
     (void)bytes;
@@ -75,9 +48,8 @@ static size_t discard(char *bytes, size_t size, size_t count, void *context)
 
 static struct transfer *make_transfer(const struct load *load)
 {
-    struct transfer *made = calloc(1, sizeof *made);
+    struct transfer *made = get(sizeof *made);
 
-    must(made != NULL, "memory");
     made->easy = curl_easy_init();
     must(made->easy != NULL, "libcurl");
     curl_easy_setopt(made->easy, CURLOPT_URL, load->url);
@@ -98,9 +70,10 @@ static void send_one(struct load *load, double due)
         transfer = make_transfer(load);
     transfer->due = due;
     if (load->body_count > 0) {
-        const struct body *body = &load->bodies[load->sent % load->body_count];
+        const struct file *body = &load->bodies[load->sent % load->body_count];
         curl_easy_setopt(transfer->easy, CURLOPT_POSTFIELDS, body->bytes);
-        curl_easy_setopt(transfer->easy, CURLOPT_POSTFIELDSIZE, body->count);
+        curl_easy_setopt(transfer->easy, CURLOPT_POSTFIELDSIZE,
+                         (long)body->count);
     }
     must(curl_multi_add_handle(load->multi, transfer->easy) == CURLM_OK,
          "sending");
@@ -146,18 +119,11 @@ static void run(struct load *load, double per_second, double seconds)
     }
 }
 
-static int compare(const void *left, const void *right)
-{
-    double a = *(const double *)left, b = *(const double *)right;
-
-    return (a > b) - (a < b);
-}
-
 static void report(struct load *load, double seconds)
 {
     size_t count = load->time_count;
 
-    qsort(load->times, count, sizeof *load->times, compare);
+    bench_sort(load->times, count);
     printf("{\"sent\": %zu, \"unanswered\": %zu, \"2xx\": %zu, \"4xx\": "
            "%zu, \"5xx\": %zu, \"in_time_per_s\": %.3f, "
            "\"p50_ms\": %.4f, \"p99_ms\": %.4f}\n",
@@ -183,7 +149,7 @@ int main(int argc, char **argv)
     load.url = argv[1];
     load.deadline = strtod(argv[3], NULL) / 1e3;
     for (int i = 6; i < argc; i++)
-        read_file(&load.bodies[load.body_count++], argv[i]);
+        load.bodies[load.body_count++] = read_file(argv[i]);
     snprintf(deadline, sizeof deadline, "X-Request-Timeout-Ms: %.0f",
              load.deadline * 1e3);
     snprintf(type, sizeof type, "Content-Type: %s", argv[2]);
