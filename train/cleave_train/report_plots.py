@@ -90,16 +90,16 @@ def _draw(axes: Axes, methods: Methods, titles: dict[str, str], key: str, scale:
     ends, colours = [], []
     for number, (method, curves) in enumerate(methods.items()):
         colour = COLOURS.get(method.removesuffix(TUNED), OTHER)
-        plain = method in ("jpeg", "webp")
+        is_codec = method in ("jpeg", "webp")
         for i, rows in enumerate(curves):
             rows = sorted(rows, key=lambda row: row[key])
             axes.errorbar(
                 [row[key] * scale for row in rows], [100 * row["top1"] for row in rows],
                 [100 * row["difference_se"] for row in rows], color=colour, marker="o",
-                markerfacecolor="white" if plain else colour, markersize=6 if not number else 5,
+                markerfacecolor="white" if is_codec else colour, markersize=6 if not number else 5,
                 linewidth=0.9 if i else 2.4 if not number else 1.4, elinewidth=0.7,
                 alpha=0.55 if i else 1.0, zorder=4 if not number else 3,
-                linestyle="none" if not joined else "--" if plain else "-")
+                linestyle="none" if not joined else "--" if is_codec else "-")
         best = max((row for rows in curves for row in rows), key=lambda row: row["top1"])
         ends.append((best[key] * scale, 100 * best["top1"]))
         colours.append(colour)
