@@ -23,11 +23,14 @@ struct job {
     struct api_error *error;
 
     const struct nn_input *input;
-    uint8_t *row;    /* one decoded line */
-    uint8_t *region; /* upright source pixels that count, in blocks */
-    uint8_t *narrow; /* region, resized across */
     struct nn_resize_axis x, y; /* of the upright picture */
     bool flip_x, flip_y, swap;  /* decoded to upright: flips, then swap */
+    uint32_t left, right;       /* decoded columns that count, half-open */
+    uint32_t top, bottom;       /* decoded lines that count, half-open */
+    uint32_t row_left;          /* the column that `row` begins with */
+    uint8_t *region;            /* upright pixels that count */
+    uint8_t *narrow;            /* region, resized across */
+    uint8_t *row;               /* one decoded line; behind region as narrow */
 };
 
 static struct job *job_of(j_common_ptr jpeg)
@@ -135,7 +138,7 @@ static void choose_scale(struct job *job)
         divisor /= 2;
     jpeg->scale_num = 1;
     jpeg->scale_denom = divisor;
-    jpeg->out_color_space = jpeg->num_components == 1 ? JCS_GRAYSCALE : JCS_RGB;
+    jpeg->out_color_space = JCS_RGB;
 }
 
 static void choose_orientation(struct job *job)
@@ -183,44 +186,100 @@ static enum api_status plan_resize(struct job *job)
     if (status != API_OK)
         return api_fail(job->error, status, "out of memory");
 
-    size_t columns = job->x.to - job->x.from, rows = job->y.to - job->y.from;
-    job->row = malloc((size_t)job->jpeg.output_width * 3);
-    job->region = calloc(1, nn_resize_block_bytes(rows, columns * 3));
-    job->narrow = malloc(rows * input->width * 3);
-    if (!job->row || !job->region || !job->narrow)
-        return api_fail(job->error, API_NO_MEMORY, "out of memory");
+    const struct nn_resize_axis *along = job->swap ? &job->y : &job->x;
+    const struct nn_resize_axis *across = job->swap ? &job->x : &job->y;
+    width = job->jpeg.output_width;
+    height = job->jpeg.output_height;
+    job->left = job->flip_x ? width - along->to : along->from;
+    job->right = job->flip_x ? width - along->from : along->to;
+    job->top = job->flip_y ? height - across->to : across->from;
+    job->bottom = job->flip_y ? height - across->from : across->to;
     return API_OK;
 }
 
-/* Where a pixel of the region lies, as nn_resize_across wants it. */
-static size_t in_blocks(size_t columns, size_t row, size_t column)
+/* In one piece: after several large ones are freed malloc gives memory back to
+ * the system, and the next picture's pages would have to be made anew. */
+static enum api_status get_memory(struct job *job)
 {
-    return (row / NN_RESIZE_LANES * columns + column) * 3 * NN_RESIZE_LANES +
-           row % NN_RESIZE_LANES;
+    size_t columns = job->x.to - job->x.from, rows = job->y.to - job->y.from;
+    size_t region_bytes = rows * columns * 3 + NN_RESIZE_SLACK;
+    size_t narrow_bytes = rows * job->input->width * 3;
+    job->region =
+        malloc(region_bytes + narrow_bytes + job->jpeg.output_width * 3);
+    if (!job->region)
+        return api_fail(job->error, API_NO_MEMORY, "out of memory");
+    job->narrow = job->region + region_bytes;
+    job->row = job->narrow + narrow_bytes;
+    return API_OK;
 }
 
 /* Copies what counts of decoded line `y` to its upright place in region. */
 static void keep_line(struct job *job, uint32_t y)
 {
-    uint32_t width = job->jpeg.output_width, height = job->jpeg.output_height;
-    const struct nn_resize_axis *along = job->swap ? &job->y : &job->x;
-    const struct nn_resize_axis *across = job->swap ? &job->x : &job->y;
-    uint32_t line = job->flip_y ? height - 1 - y : y;
-    if (line < across->from || line >= across->to)
+    if (y < job->top)
         return;
-    size_t columns = job->x.to - job->x.from;
-    size_t grey = job->jpeg.output_components == 1;
-    for (uint32_t i = along->from; i < along->to; i++) {
-        uint32_t x = job->flip_x ? width - 1 - i : i;
-        size_t beside = i - along->from, below = line - across->from;
-        const uint8_t *pixel = job->row + (size_t)x * (grey ? 1 : 3);
-        uint8_t *out =
-            job->region + (job->swap ? in_blocks(columns, beside, below)
-                                     : in_blocks(columns, below, beside));
-        out[0] = pixel[0];
-        out[NN_RESIZE_LANES] = pixel[grey ? 0 : 1];
-        out[2 * NN_RESIZE_LANES] = pixel[grey ? 0 : 2];
+    const uint8_t *pixels = job->row + (size_t)(job->left - job->row_left) * 3;
+    size_t count = job->right - job->left, columns = job->x.to - job->x.from;
+    size_t place = job->flip_y ? job->bottom - 1 - y : y - job->top;
+    if (!job->flip_x && !job->swap) {
+        memcpy(job->region + place * columns * 3, pixels, count * 3);
+        return;
     }
+    for (size_t i = 0; i < count; i++, pixels += 3) {
+        size_t beside = job->flip_x ? count - 1 - i : i;
+        size_t at =
+            job->swap ? beside * columns + place : place * columns + beside;
+        memcpy(job->region + at * 3, pixels, 3);
+    }
+}
+
+/* Pixels beside those that count, for colours are interpolated from their
+ * neighbours: at the sides of a part they are others than in the whole. */
+enum { MARGIN = 4 };
+
+/* Whether a part is decoded as in the whole. Progressive files may ask for
+ * smoothing, which reaches farther than MARGIN; and with factors above 2,
+ * jpeg_crop_scanline of libjpeg-turbo 2.1 cuts colours short that are both
+ * scaled and interpolated. */
+static bool can_part(const struct jpeg_decompress_struct *jpeg)
+{
+    return !jpeg->progressive_mode && jpeg->max_h_samp_factor <= 2 &&
+           jpeg->max_v_samp_factor <= 2;
+}
+
+/* Spares libjpeg the columns that do not count. */
+static void crop_lines(struct job *job)
+{
+    const uint32_t step = 32; /* odd ends of its vectors take long */
+    struct jpeg_decompress_struct *jpeg = &job->jpeg;
+    uint32_t from = job->left > MARGIN ? job->left - MARGIN : 0;
+    uint32_t to = (job->right + MARGIN + step - 1) / step * step;
+    from = from / step * step;
+    if (to > jpeg->output_width)
+        to = jpeg->output_width;
+    uint32_t count = to - from;
+    jpeg_crop_scanline(jpeg, &from, &count);
+    job->row_left = from;
+}
+
+static void read_lines(struct job *job)
+{
+    struct jpeg_decompress_struct *jpeg = &job->jpeg;
+    bool part = can_part(jpeg);
+    if (part)
+        crop_lines(job);
+    if (part && job->top > MARGIN)
+        jpeg_skip_scanlines(jpeg, job->top - MARGIN);
+    while (jpeg->output_scanline < job->bottom) {
+        uint32_t y = jpeg->output_scanline;
+        jpeg_read_scanlines(jpeg, &job->row, 1);
+        keep_line(job, y);
+    }
+    /* To skip the last line too would be not to look for damage. */
+    if (part && jpeg->output_height - job->bottom > 1)
+        jpeg_skip_scanlines(jpeg, jpeg->output_height - job->bottom - 1);
+    while (jpeg->output_scanline < jpeg->output_height)
+        jpeg_read_scanlines(jpeg, &job->row, 1);
 }
 
 /* Leaves early by longjmp wherever libjpeg meets an error or warning. */
@@ -241,14 +300,12 @@ static enum api_status read_pixels(struct job *job, const uint8_t *bytes,
     choose_orientation(job);
     jpeg_calc_output_dimensions(jpeg);
     status = plan_resize(job);
+    if (status == API_OK)
+        status = get_memory(job);
     if (status != API_OK)
         return status;
     jpeg_start_decompress(jpeg);
-    while (jpeg->output_scanline < jpeg->output_height) {
-        uint32_t y = jpeg->output_scanline;
-        jpeg_read_scanlines(jpeg, &job->row, 1);
-        keep_line(job, y);
-    }
+    read_lines(job);
     jpeg_finish_decompress(jpeg);
     return API_OK;
 }
@@ -291,9 +348,7 @@ enum api_status nn_picture_from_jpeg(const struct nn_input *input,
     jpeg_destroy_decompress(&job->jpeg);
     nn_resize_axis_clear(&job->x);
     nn_resize_axis_clear(&job->y);
-    free(job->narrow);
     free(job->region);
-    free(job->row);
     free(job);
     return status;
 }

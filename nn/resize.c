@@ -27,10 +27,14 @@ static double bilinear_weight(double x)
     return x < 1.0 ? 1.0 - x : 0.0;
 }
 
-static int32_t to_fixed(double weight)
+/* Weights stay well below 16 in size, so the high part fits. */
+static void set_weight(struct nn_resize_axis *axis, size_t at, double weight)
 {
     double scaled = weight * NN_RESIZE_ONE;
-    return (int32_t)(scaled < 0 ? scaled - 0.5 : scaled + 0.5);
+    int32_t fixed = (int32_t)(scaled < 0 ? scaled - 0.5 : scaled + 0.5);
+    int32_t low = fixed & ((1 << NN_RESIZE_LOW_BITS) - 1);
+    axis->high[at] = (int16_t)((fixed - low) / (1 << NN_RESIZE_LOW_BITS));
+    axis->low[at] = (int16_t)low;
 }
 
 /* The source pixels under output pixel `at` and the filter's value on each,
@@ -64,7 +68,7 @@ static void fill_identity(uint32_t crop, struct nn_resize_axis *axis)
     for (uint32_t i = 0; i < axis->count; i++) {
         axis->first[i] = crop + i;
         axis->used[i] = 1;
-        axis->weights[i] = NN_RESIZE_ONE;
+        set_weight(axis, (size_t)i * axis->taps, 1);
     }
 }
 
@@ -74,14 +78,16 @@ enum api_status nn_resize_axis_fill(uint32_t in_count, uint32_t out_count,
 {
     double scale = (double)in_count / out_count;
     double support = (bicubic ? 2.0 : 1.0) * (scale < 1.0 ? 1.0 : scale);
-    struct nn_resize_axis made = {.count = count, .taps = 1};
+    /* A window is less than 2 * support + 1 pixels and rounding long. */
+    struct nn_resize_axis made = {.count = count, .taps = 4};
     if (in_count != out_count)
-        made.taps = (uint32_t)ceil(support) * 2 + 1;
+        made.taps = ((uint32_t)(support * 2) + 2 + 3) / 4 * 4;
     double *values = malloc(made.taps * sizeof *values);
     made.first = calloc(count, sizeof *made.first);
     made.used = calloc(count, sizeof *made.used);
-    made.weights = calloc(count, made.taps * sizeof *made.weights);
-    if (!values || !made.first || !made.used || !made.weights) {
+    made.high = calloc(count, made.taps * sizeof *made.high);
+    made.low = calloc(count, made.taps * sizeof *made.low);
+    if (!values || !made.first || !made.used || !made.high || !made.low) {
         free(values);
         nn_resize_axis_clear(&made);
         return API_NO_MEMORY;
@@ -91,9 +97,9 @@ enum api_status nn_resize_axis_fill(uint32_t in_count, uint32_t out_count,
     for (uint32_t i = 0; i < count && in_count != out_count; i++) {
         struct window window =
             sample(in_count, out_count, crop + i, bicubic, values);
-        int32_t *weights = made.weights + (size_t)i * made.taps;
         for (uint32_t k = 0; k < window.used; k++)
-            weights[k] = to_fixed(values[k] / window.total);
+            set_weight(&made, (size_t)i * made.taps + k,
+                       values[k] / window.total);
         made.first[i] = window.first;
         made.used[i] = window.used;
     }
@@ -111,7 +117,8 @@ void nn_resize_axis_clear(struct nn_resize_axis *axis)
 {
     free(axis->first);
     free(axis->used);
-    free(axis->weights);
+    free(axis->high);
+    free(axis->low);
     memset(axis, 0, sizeof *axis);
 }
 
@@ -122,46 +129,49 @@ static uint8_t to_byte(int32_t sum)
     return (uint8_t)(value < 0 ? 0 : value > 255 ? 255 : value);
 }
 
-#ifdef CLEAVE_X86
-/* Every level of x86-64 but the plain one has AVX2. */
-static bool has_avx2(void)
+/* Every level but the plain one has them; NULL where there is none. */
+static const struct nn_resize_vectors *vectors(void)
 {
     const struct nn_kernels *kernels;
-    return nn_cpu_select(&kernels, NULL) == API_OK &&
-           kernels != &nn_kernels_scalar;
-}
+    if (nn_cpu_select(&kernels, NULL) != API_OK ||
+        kernels == &nn_kernels_scalar)
+        return NULL;
+#if defined CLEAVE_X86
+    return &nn_resize_avx2;
+#elif defined CLEAVE_AARCH64
+    return &nn_resize_neon;
+#else
+    return NULL;
 #endif
+}
+
+/* One line from pixel `x` on. */
+static void across_from(const struct nn_resize_axis *axis, const uint8_t *line,
+                        uint32_t x, uint8_t *out)
+{
+    for (; x < axis->count; x++) {
+        const uint8_t *pixel = line + (size_t)axis->first[x] * 3;
+        int32_t sums[3] = {NN_RESIZE_ROUNDING, NN_RESIZE_ROUNDING,
+                           NN_RESIZE_ROUNDING};
+        for (uint32_t k = 0; k < axis->used[x]; k++, pixel += 3) {
+            int32_t weight = nn_resize_weight(axis, (size_t)x * axis->taps + k);
+            for (int i = 0; i < 3; i++)
+                sums[i] += pixel[i] * weight;
+        }
+        for (int i = 0; i < 3; i++)
+            out[(size_t)x * 3 + (size_t)i] = to_byte(sums[i]);
+    }
+}
 
 void nn_resize_across(const struct nn_resize_axis *axis, const uint8_t *source,
                       size_t rows, uint8_t *out)
 {
-    enum { LANES = NN_RESIZE_LANES };
-    const size_t row_bytes = (size_t)(axis->to - axis->from) * 3;
-#ifdef CLEAVE_X86
-    if (has_avx2()) {
-        nn_resize_across_avx2(axis, source, rows, out);
-        return;
-    }
-#endif
+    const struct nn_resize_vectors *vector = vectors();
+    uint32_t x = vector ? vector->across(axis, source, rows, out) : 0;
     for (size_t row = 0; row < rows; row++) {
-        const uint8_t *line =
-            source + row / LANES * LANES * row_bytes + row % LANES;
-        for (uint32_t x = 0; x < axis->count; x++) {
-            const int32_t *weights = axis->weights + (size_t)x * axis->taps;
-            const uint8_t *pixel = line + (size_t)axis->first[x] * 3 * LANES;
-            int32_t red = NN_RESIZE_ROUNDING, green = NN_RESIZE_ROUNDING;
-            int32_t blue = NN_RESIZE_ROUNDING;
-            for (uint32_t k = 0; k < axis->used[x]; k++) {
-                red += pixel[0] * weights[k];
-                green += pixel[LANES] * weights[k];
-                blue += pixel[2 * LANES] * weights[k];
-                pixel += 3 * LANES;
-            }
-            out[0] = to_byte(red);
-            out[1] = to_byte(green);
-            out[2] = to_byte(blue);
-            out += 3;
-        }
+        across_from(axis, source, x, out);
+        source += (size_t)(axis->to - axis->from) * 3;
+        out += (size_t)axis->count * 3;
     }
 }
 
@@ -173,7 +183,6 @@ static void down_from(const struct nn_resize_axis *axis, uint32_t y,
                       const uint8_t *top, size_t row_bytes, size_t x,
                       uint8_t *out)
 {
-    const int32_t *weights = axis->weights + (size_t)y * axis->taps;
     for (; x < row_bytes; x += STRIP) {
         int32_t sums[STRIP];
         size_t width = row_bytes - x < STRIP ? row_bytes - x : STRIP;
@@ -181,8 +190,9 @@ static void down_from(const struct nn_resize_axis *axis, uint32_t y,
             sums[i] = NN_RESIZE_ROUNDING;
         for (uint32_t k = 0; k < axis->used[y]; k++) {
             const uint8_t *row = top + k * row_bytes + x;
+            int32_t weight = nn_resize_weight(axis, (size_t)y * axis->taps + k);
             for (size_t i = 0; i < width; i++)
-                sums[i] += row[i] * weights[k];
+                sums[i] += row[i] * weight;
         }
         for (size_t i = 0; i < width; i++)
             out[i + x] = to_byte(sums[i]);
@@ -192,13 +202,10 @@ static void down_from(const struct nn_resize_axis *axis, uint32_t y,
 void nn_resize_down(const struct nn_resize_axis *axis, const uint8_t *source,
                     size_t row_bytes, uint8_t *out)
 {
+    const struct nn_resize_vectors *vector = vectors();
     for (uint32_t y = 0; y < axis->count; y++, out += row_bytes) {
         const uint8_t *top = source + axis->first[y] * row_bytes;
-        size_t x = 0;
-#ifdef CLEAVE_X86
-        if (has_avx2())
-            x = nn_resize_down_avx2(axis, y, top, row_bytes, out);
-#endif
+        size_t x = vector ? vector->down(axis, y, top, row_bytes, out) : 0;
         down_from(axis, y, top, row_bytes, x, out);
     }
 }

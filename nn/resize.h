@@ -9,8 +9,11 @@
 #include "api/status.h"
 
 /* Weights are integers: 32 bits hold a byte, the weight's fraction and 2 bits
- * for sign and overshoot. */
+ * for sign and overshoot. Each is kept as high * 2^11 + low, 0 <= low < 2^11:
+ * vector units multiply 16 bits at twice the rate of 32, and both parts' sums
+ * are exact. */
 #define NN_RESIZE_FRACTION_BITS (32 - 8 - 2)
+#define NN_RESIZE_LOW_BITS 11
 #define NN_RESIZE_ONE ((int32_t)1 << NN_RESIZE_FRACTION_BITS)
 #define NN_RESIZE_ROUNDING (NN_RESIZE_ONE / 2)
 
@@ -18,13 +21,19 @@
  * pixels from..to (half-open) of the source line. Weights have 22 fraction
  * bits; a line whose length does not change has one weight of 1 a pixel. */
 struct nn_resize_axis {
-    uint32_t count;    /* output pixels */
-    uint32_t from, to; /* source pixels that they need */
-    uint32_t taps;     /* weights kept for each output pixel */
-    uint32_t *first;   /* [count]: first source pixel, relative to `from` */
-    uint32_t *used;    /* [count]: weights in use, 1 to taps */
-    int32_t *weights;  /* [count * taps] */
+    uint32_t count;      /* output pixels */
+    uint32_t from, to;   /* source pixels that they need */
+    uint32_t taps;       /* weights kept for each output pixel: 4, 8, ... */
+    uint32_t *first;     /* [count]: first source pixel, relative to `from` */
+    uint32_t *used;      /* [count]: weights in use, 1 to taps; others are 0 */
+    int16_t *high, *low; /* [count * taps]: parts of the weights */
 };
+
+static inline int32_t nn_resize_weight(const struct nn_resize_axis *axis,
+                                       size_t at)
+{
+    return axis->high[at] * (1 << NN_RESIZE_LOW_BITS) + axis->low[at];
+}
 
 /* Prepares the pixels crop..crop + count of a line resized from `in_count` to
  * `out_count` pixels (all at least 1; the crop lies within out_count) into
@@ -35,20 +44,12 @@ enum api_status nn_resize_axis_fill(uint32_t in_count, uint32_t out_count,
                                     struct nn_resize_axis *axis);
 void nn_resize_axis_clear(struct nn_resize_axis *axis);
 
-/* Lines that are resized across together. Byte b of line r of such a source
- * lies at (r / NN_RESIZE_LANES * row_bytes + b) * NN_RESIZE_LANES +
- * r % NN_RESIZE_LANES, and the last block is whole: bytes of lines that are not
- * there may have any value. */
-enum { NN_RESIZE_LANES = 16 };
+/* Bytes behind the last line that nn_resize_across may read, whatever they
+ * are. */
+enum { NN_RESIZE_SLACK = 16 };
 
-static inline size_t nn_resize_block_bytes(size_t rows, size_t row_bytes)
-{
-    return (rows + NN_RESIZE_LANES - 1) / NN_RESIZE_LANES * NN_RESIZE_LANES *
-           row_bytes;
-}
-
-/* `rows` lines of (to - from) RGB pixels, in blocks, become lines of `count`
- * pixels without gaps. */
+/* `rows` lines of (to - from) RGB pixels become lines of `count` pixels; there
+ * are no gaps between lines. */
 void nn_resize_across(const struct nn_resize_axis *axis, const uint8_t *source,
                       size_t rows, uint8_t *out);
 
@@ -56,14 +57,22 @@ void nn_resize_across(const struct nn_resize_axis *axis, const uint8_t *source,
 void nn_resize_down(const struct nn_resize_axis *axis, const uint8_t *source,
                     size_t row_bytes, uint8_t *out);
 
+/* The same for one vector unit, only to be called where there is one. */
+struct nn_resize_vectors {
+    /* Makes the first pixels of every line, of which it returns the number. */
+    uint32_t (*across)(const struct nn_resize_axis *axis, const uint8_t *source,
+                       size_t rows, uint8_t *out);
+    /* Makes line `y` from the lines that begin at `top`, up to the column that
+     * it returns. */
+    size_t (*down)(const struct nn_resize_axis *axis, uint32_t y,
+                   const uint8_t *top, size_t row_bytes, uint8_t *out);
+};
+
 #ifdef CLEAVE_X86
-/* The same for AVX2 (nn/resize_avx2.c), only to be called where there is; down
- * makes line `y` from the lines that begin at `top`, up to the column that it
- * returns. */
-void nn_resize_across_avx2(const struct nn_resize_axis *axis,
-                           const uint8_t *source, size_t rows, uint8_t *out);
-size_t nn_resize_down_avx2(const struct nn_resize_axis *axis, uint32_t y,
-                           const uint8_t *top, size_t row_bytes, uint8_t *out);
+extern const struct nn_resize_vectors nn_resize_avx2;
+#endif
+#ifdef CLEAVE_AARCH64
+extern const struct nn_resize_vectors nn_resize_neon;
 #endif
 
 #endif

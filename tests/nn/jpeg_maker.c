@@ -72,6 +72,10 @@ uint8_t *jpeg_make(const struct jpeg_order *order, size_t *bytes)
     jpeg_set_quality(&jpeg, order->quality ? order->quality : 90, TRUE);
     for (int i = 0; !order->subsampled && i < jpeg.num_components; i++)
         jpeg.comp_info[i].h_samp_factor = jpeg.comp_info[i].v_samp_factor = 1;
+    if (order->across) {
+        jpeg.comp_info[0].h_samp_factor = order->across;
+        jpeg.comp_info[0].v_samp_factor = order->down;
+    }
     if (order->progressive)
         jpeg_simple_progression(&jpeg);
     if (order->many_scans)

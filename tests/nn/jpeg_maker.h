@@ -16,7 +16,8 @@ struct jpeg_order {
     int quality;
     bool progressive;
     bool many_scans;     /* grey only: 127 of them */
-    bool subsampled;     /* 4:2:0, else 4:4:4 */
+    bool subsampled;     /* 4:2:0, else 4:4:4, or as the next two say */
+    int across, down;    /* pixels of one colour sample, if not 0 */
     const uint8_t *app1; /* contents of an APP1 segment, or NULL */
     size_t app1_bytes;
 };
