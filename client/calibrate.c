@@ -107,8 +107,7 @@ static enum api_status time_probe(struct cleave *handle, bool up, size_t bytes,
     if (status == API_OK && transport == handle->transport) {
         cli_client_server_answered(handle);
         if (up || bytes == 0) /* the estimate is of the way up */
-            cli_decider_saw_reply(&handle->decider, bytes, true, *ms,
-                                  cli_now_ms());
+            cli_decider_saw_reply(&handle->decider, bytes, *ms, cli_now_ms());
     }
     return status;
 }

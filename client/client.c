@@ -236,8 +236,7 @@ enum api_status cli_client_refresh(struct cleave *handle, double timeout_ms,
         goto out;
     }
     cli_client_server_answered(handle);
-    cli_decider_saw_reply(&handle->decider, 0, false, exchange_ms,
-                          cli_now_ms());
+    cli_decider_saw_reply(&handle->decider, 0, exchange_ms, cli_now_ms());
     handle->server_fingerprint = current->fingerprint;
     if (!handle->device) {
         if (current->fingerprint != handle->model.fingerprint)

@@ -166,27 +166,18 @@ static void begin_trials(struct cli_decider *decider, double now_ms)
     decider->try_after_ms = now_ms + TRY_FIRST_PAUSE_MS;
 }
 
-static void count_bytes(struct cli_decider *decider, size_t up_bytes,
-                        bool is_probe)
-{
-    decider->sent_bytes += (double)up_bytes;
-    if (is_probe)
-        decider->probe_bytes += (double)up_bytes;
-    decider->allowance_bytes -= (double)up_bytes;
-}
-
 void cli_decider_saw_reply(struct cli_decider *decider, size_t up_bytes,
-                           bool is_probe, double elapsed_ms, double now_ms)
+                           double elapsed_ms, double now_ms)
 {
     begin_trials(decider, now_ms);
     decider->late_probes = 0;
     cli_breaker_success(&decider->breaker);
     cli_link_observe(&decider->link, up_bytes, elapsed_ms, now_ms);
-    count_bytes(decider, up_bytes, is_probe);
+    decider->allowance_bytes -= (double)up_bytes;
 }
 
 bool cli_decider_saw_silence(struct cli_decider *decider, size_t up_bytes,
-                             bool is_probe, double waited_ms, double now_ms)
+                             double waited_ms, double now_ms)
 {
     struct cli_link_forecast forecast =
         cli_link_predict(&decider->link, (double)up_bytes, now_ms);
@@ -195,7 +186,7 @@ bool cli_decider_saw_silence(struct cli_decider *decider, size_t up_bytes,
         forecast.expected_ms + cli_link_margin(&decider->link, &forecast, 0.95);
     begin_trials(decider, now_ms);
     cli_link_observe_silence(&decider->link, up_bytes, waited_ms, now_ms);
-    count_bytes(decider, up_bytes, is_probe);
+    decider->allowance_bytes -= (double)up_bytes;
     /* One probe in an outage is as long as the next: none surprises. */
     return surprising || decider->breaker.failures > 0;
 }

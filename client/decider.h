@@ -32,8 +32,6 @@ struct cli_decider {
     unsigned late_probes; /* in a row, after a failure */
     bool went_alone;      /* the last picture was answered here by choice */
 
-    /* What crossed the link, for the data plan and the share of probes. */
-    double sent_bytes, probe_bytes;
     double bytes_per_picture; /* of the data plan; 0: no limit */
     double allowance_bytes;   /* saved up and not yet sent */
 
@@ -82,15 +80,15 @@ struct cli_policy_input cli_decider_input(const struct cli_decider *decider,
 struct cli_choice cli_decider_choose(struct cli_decider *decider,
                                      const struct cli_question *question);
 
-/* The server answered a request of `up_bytes`, a probe's with `is_probe`,
- * after `elapsed_ms` beyond its own time. */
+/* The server answered a request of `up_bytes` after `elapsed_ms` beyond its
+ * own time. */
 void cli_decider_saw_reply(struct cli_decider *decider, size_t up_bytes,
-                           bool is_probe, double elapsed_ms, double now_ms);
+                           double elapsed_ms, double now_ms);
 
 /* It did not within `waited_ms`. True if most replies would have come by then,
  * so that it is a failure; else only the time allowed was short. */
 bool cli_decider_saw_silence(struct cli_decider *decider, size_t up_bytes,
-                             bool is_probe, double waited_ms, double now_ms);
+                             double waited_ms, double now_ms);
 
 /* It refused or cannot be reached; see cli_breaker_failure. */
 void cli_decider_saw_failure(struct cli_decider *decider, double at_least_ms,

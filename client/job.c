@@ -267,7 +267,7 @@ static void take_answer(struct cli_job *job, uint16_t point,
     struct cleave *handle = job->handle;
     if (learn) {
         cli_client_server_answered(handle);
-        cli_decider_saw_reply(&handle->decider, job->result.bytes_sent, false,
+        cli_decider_saw_reply(&handle->decider, job->result.bytes_sent,
                               answer->exchange_ms - answer->server_ms,
                               cli_now_ms());
         if (answer->server_ms > 0 && handle->generation == job->generation)
@@ -313,7 +313,7 @@ static enum api_status send(struct cli_job *job, uint16_t point,
         take_answer(job, point, &answer, learn);
     } else if (served == API_DEADLINE && learn) {
         job->is_failure =
-            cli_decider_saw_silence(&handle->decider, body_bytes, false,
+            cli_decider_saw_silence(&handle->decider, body_bytes,
                                     cli_now_ms() - start_ms, cli_now_ms());
     }
     return served;

@@ -33,10 +33,10 @@ static void learn(struct cli_prober *prober, double elapsed_ms,
             !cli_decider_believes_late_probe(decider, now_ms))
             return;
         cli_client_server_answered(handle);
-        cli_decider_saw_reply(decider, 0, true, elapsed_ms, now_ms);
+        cli_decider_saw_reply(decider, 0, elapsed_ms, now_ms);
     } else if (!prober->is_late &&
                (why->status != API_DEADLINE ||
-                cli_decider_saw_silence(decider, 0, true, prober->timeout_ms,
+                cli_decider_saw_silence(decider, 0, prober->timeout_ms,
                                         now_ms))) {
         cli_client_server_failed(handle, why, 0);
     }
@@ -108,8 +108,7 @@ void cli_prober_probe(struct cleave *handle, double wait_ms)
     prober->is_late = true;
     struct api_error why = {.text = ""};
     api_fail(&why, API_DEADLINE, "no answer within %.0f ms", wait_ms);
-    if (cli_decider_saw_silence(&handle->decider, 0, true, wait_ms,
-                                cli_now_ms()))
+    if (cli_decider_saw_silence(&handle->decider, 0, wait_ms, cli_now_ms()))
         cli_client_server_failed(handle, &why, 0);
 }
 

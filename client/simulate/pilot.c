@@ -49,8 +49,7 @@ static void end_probe(struct pilot *pilot)
     pilot->probe_end_ms = INFINITY;
     if (pilot->probe_ms <= CLI_PROBE_MOST_MS &&
         cli_decider_believes_late_probe(&pilot->decider, end_ms))
-        cli_decider_saw_reply(&pilot->decider, 0, true, pilot->probe_ms,
-                              end_ms);
+        cli_decider_saw_reply(&pilot->decider, 0, pilot->probe_ms, end_ms);
 }
 
 static void probe(struct pilot *pilot, double wait_ms)
@@ -62,12 +61,11 @@ static void probe(struct pilot *pilot, double wait_ms)
     pilot->probe_bytes += WORLD_HEADER_BYTES;
     pilot->bytes += WORLD_HEADER_BYTES;
     if (pilot->probe_ms <= wait_ms) {
-        cli_decider_saw_reply(&pilot->decider, 0, true, pilot->probe_ms,
+        cli_decider_saw_reply(&pilot->decider, 0, pilot->probe_ms,
                               pilot->now_ms);
         return;
     }
-    if (cli_decider_saw_silence(&pilot->decider, 0, true, wait_ms,
-                                pilot->now_ms))
+    if (cli_decider_saw_silence(&pilot->decider, 0, wait_ms, pilot->now_ms))
         cli_decider_saw_failure(&pilot->decider, 0, pilot->now_ms);
     pilot->probe_end_ms = start_ms + fmin(pilot->probe_ms, CLI_PROBE_MOST_MS);
 }
@@ -213,7 +211,7 @@ void pilot_answered(struct pilot *pilot, double queue_ms)
     const struct passage *passage = &pilot->passage;
     double server_ms = queue_ms + passage->compute_ms;
     pilot->now_ms += passage->link_ms + server_ms;
-    cli_decider_saw_reply(&pilot->decider, (size_t)passage->body_bytes, false,
+    cli_decider_saw_reply(&pilot->decider, (size_t)passage->body_bytes,
                           passage->link_ms, pilot->now_ms);
     cli_decider_saw_server(&pilot->decider, pilot->point,
                            info_of(pilot, pilot->point)->tail_macs, queue_ms,
@@ -224,7 +222,7 @@ void pilot_gave_up(struct pilot *pilot)
 {
     pilot->now_ms = pilot->give_up_ms;
     if (cli_decider_saw_silence(&pilot->decider,
-                                (size_t)pilot->passage.body_bytes, false,
+                                (size_t)pilot->passage.body_bytes,
                                 pilot->timeout_ms, pilot->now_ms))
         cli_decider_saw_failure(&pilot->decider, 0, pilot->now_ms);
     fall_back(pilot);

@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 
 from .backbones.lite import PACKAGES
-from .bundle import Bundle, fingerprint, input_document
+from .bundle import Bundle, input_document
 from .calibrate import Prior
 from .graph import Graph
 from .graph_writer import GraphWriter, module_names
-from .known_answer import add_known_answers
+from .known_answer import seal
 from .labels import imagenet_labels
 from .methods import Method
 from .model import Backbone
@@ -176,8 +176,7 @@ def build_bundle(recipe: Recipe, method: Method, plan: list[PointSpec], priors: 
         bundle.document["priors"].setdefault(key, {})[part] = f"prior.{name}"
     tensors = exporter.tensors | {f"prior.{name}": array for name, array in arrays.items()}
     bundle.tensors = {name: tensors[name] for name in sorted(bundle.used_tensors())}
-    bundle.document["fingerprint"] = fingerprint(bundle)
-    add_known_answers(bundle)
+    seal(bundle)
     return bundle
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from .bundle import Bundle
+from .bundle import Bundle, fingerprint
 from .reference import Reference
 
 SEED, CLASSES, LEAST = 1, 5, 1e-30
@@ -67,3 +67,9 @@ def add_known_answers(bundle: Bundle) -> None:
               for point in reversed(bundle.document["points"]) if point["kind"] != "local"}
     for name, point in firsts.items():
         bundle.document["graphs"][name]["known_answer"] = _answer(reference, point)
+
+
+def seal(bundle: Bundle) -> None:
+    """The last step of what makes a model: its fingerprint and its known answers."""
+    bundle.document["fingerprint"] = fingerprint(bundle)
+    add_known_answers(bundle)

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 from safetensors.numpy import save
 
-from .bundle import Bundle, fingerprint, save_bundle
+from .bundle import Bundle, save_bundle
 from .entropy import build_tables
 from .graph import Graph
-from .known_answer import add_known_answers
+from .known_answer import seal
 from .reference import Reference
 
 SIZE, CLASSES, MID, LATENT = 32, 10, 12, 8
@@ -107,8 +107,7 @@ def tiny_bundle(seed: int = 7) -> Bundle:
         "priors": {}, "points": [], "provenance": {"purpose": "tests"}}, w.tensors)
     _add_priors(bundle, w.rng)
     _add_points(bundle, built)
-    bundle.document["fingerprint"] = fingerprint(bundle)
-    add_known_answers(bundle)
+    seal(bundle)
     return bundle
 
 

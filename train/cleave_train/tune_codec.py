@@ -16,11 +16,11 @@ from torch import Tensor
 from tqdm import tqdm
 
 from .baselines import Codec
-from .bundle import Bundle, fingerprint, input_document
+from .bundle import Bundle, input_document
 from .export import provenance
 from .fit import learning_rate, save_checkpoint
 from .graph_writer import GraphWriter, layer_names
-from .known_answer import add_known_answers
+from .known_answer import seal
 from .labels import imagenet_labels
 from .methods.base import divergence
 from .net import Network
@@ -103,8 +103,7 @@ def whole_bundle(recipe: Recipe, net: Network, labels: list[str] | None, steps: 
         "graphs": {"full": writer.graph.document()}, "priors": {}, "points": points,
         "provenance": provenance(recipe, steps, views),
     }, tensors)
-    bundle.document["fingerprint"] = fingerprint(bundle)
-    add_known_answers(bundle)
+    seal(bundle)
     return bundle
 
 

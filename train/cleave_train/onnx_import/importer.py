@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from ..bundle import DTYPES, Bundle, fingerprint, input_document, save_bundle
+from ..bundle import DTYPES, Bundle, input_document, save_bundle
 from ..graph import Graph
-from ..known_answer import add_known_answers
+from ..known_answer import seal
 from ..labels import imagenet_labels
 from ..picture import InputSpec
 from .agreement import check_agreement
@@ -123,8 +123,7 @@ def build_bundle(request: Request) -> Bundle:
     bundle.tensors = {key: bundle.tensors[key] for key in sorted(bundle.used_tensors())}
     check_agreement(request.model, source, network, bundle)
     bundle.tensors = _stored(bundle.tensors, request.storage)
-    bundle.document["fingerprint"] = fingerprint(bundle)
-    add_known_answers(bundle)
+    seal(bundle)
     return bundle
 
 
