@@ -41,6 +41,7 @@ struct nn_int8_sum {
  * are padded with zeros. */
 struct nn_int8_tile {
     const uint8_t *const *rows; /* [row_count], where each row begins */
+    size_t row_stride;          /* bytes, or 0 where they do not lie evenly */
     uint32_t row_count;         /* 1 to mr */
     uint32_t columns;           /* n, at least 1 */
     uint32_t segments, groups;  /* at least 1 */

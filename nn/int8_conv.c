@@ -140,6 +140,7 @@ static void run_columns(const struct nn_int8_kernels *kernels,
     tile->rows = rows;
     for (uint32_t i = 0; i < tiles; i++) {
         tile->row_count = pixels / tiles + (i < pixels % tiles);
+        tile->row_stride = x + tile->row_count <= step->out.width ? right : 0;
         for (uint32_t r = 0; r < tile->row_count; r++) {
             rows[r] = image->pixels + y * down + x * right;
             if (++x == step->out.width) {

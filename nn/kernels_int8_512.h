@@ -43,17 +43,22 @@ static inline __m512i scaled_512(__m512i sum, __m512 factor, __m512 offset)
     return _mm512_cvtps_epi32(_mm512_add_ps(x, offset));
 }
 
+/* Not under a mask, which takes AMD's cores some ten cycles. */
 static inline void store_512(uint8_t *to, __m256i bytes, uint32_t count)
 {
-    if (count >= NR_512)
+    if (count >= NR_512) {
         _mm256_storeu_si256((__m256i *)to, bytes);
-    else
-        _mm256_mask_storeu_epi8(to, (1u << count) - 1u, bytes);
+        return;
+    }
+    store_bytes(to, _mm256_castsi256_si128(bytes), count);
+    if (count > 16)
+        store_bytes(to + 16, _mm256_extracti128_si256(bytes, 1), count - 16);
 }
 
 /* What the bytes of a panel's columns have in common. */
 struct columns {
     __m512 factor[2], offset[2];
+    __m512i lo, hi;
     uint32_t used;
 };
 
@@ -68,34 +73,70 @@ NN_INLINE struct columns columns_of(const struct nn_int8_tile *tile,
     return (struct columns){
         {_mm512_loadu_ps(factors), _mm512_loadu_ps(factors + other)},
         {_mm512_loadu_ps(offsets), _mm512_loadu_ps(offsets + other)},
+        _mm512_set1_epi8((char)(uint8_t)tile->lo),
+        _mm512_set1_epi8((char)(uint8_t)tile->hi),
         rest < all ? rest : all};
 }
 
-/* Stores the sums of row r, and of the next one if there is one, as bytes:
- * packing saturates, and leaves the vectors' quarters side by side. */
+/* Four vectors of int32 as bytes within the limits: packing saturates, and
+ * leaves the vectors' quarters side by side. */
+NN_INLINE __m512i packed_512(const struct columns *columns, const __m512i q[4])
+{
+    const __m512i order =
+        _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+    __m512i bytes = _mm512_packus_epi16(_mm512_packs_epi32(q[0], q[1]),
+                                        _mm512_packs_epi32(q[2], q[3]));
+
+    bytes = _mm512_min_epu8(_mm512_max_epu8(bytes, columns->lo), columns->hi);
+    return _mm512_permutexvar_epi32(order, bytes);
+}
+
+/* Stores the sums of row r, and of the next one if there is one, as bytes. */
 NN_INLINE void finish_pair(const struct nn_int8_tile *tile,
                            const struct columns *columns, uint32_t column,
                            uint32_t r, const __m512i sums[2][2],
                            const uint32_t vectors)
 {
-    const __m512i order =
-        _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
     uint8_t *to = tile->bytes + r * tile->out_stride + column;
-    __m512i q[2][2], bytes;
+    __m512i q[4], bytes;
 
-    for (uint32_t i = 0; i < 2; i++)
-        for (uint32_t v = 0; v < 2; v++)
-            q[i][v] = scaled_512(sums[i][v < vectors ? v : 0],
-                                 columns->factor[v], columns->offset[v]);
-    bytes = _mm512_packus_epi16(_mm512_packs_epi32(q[0][0], q[0][1]),
-                                _mm512_packs_epi32(q[1][0], q[1][1]));
-    bytes = _mm512_max_epu8(bytes, _mm512_set1_epi8((char)(uint8_t)tile->lo));
-    bytes = _mm512_min_epu8(bytes, _mm512_set1_epi8((char)(uint8_t)tile->hi));
-    bytes = _mm512_permutexvar_epi32(order, bytes);
+    NN_UNROLL
+    for (uint32_t i = 0; i < 4; i++)
+        q[i] = scaled_512(sums[i / 2][i % 2 < vectors ? i % 2 : 0],
+                          columns->factor[i % 2], columns->offset[i % 2]);
+    bytes = packed_512(columns, q);
     store_512(to, _mm512_castsi512_si256(bytes), columns->used);
     if (r + 1 < tile->row_count)
         store_512(to + tile->out_stride, _mm512_extracti64x4_epi64(bytes, 1),
                   columns->used);
+}
+
+/* Stores the sums, of one vector each, of `count` rows from row r on, at most
+ * four, as bytes. */
+NN_INLINE void finish_four(const struct nn_int8_tile *tile,
+                           const struct columns *columns, uint32_t column,
+                           uint32_t r, const __m512i sums[4][2],
+                           const uint32_t count)
+{
+    const size_t stride = tile->out_stride;
+    uint8_t *to = tile->bytes + r * stride + column;
+    __m512i q[4], bytes;
+
+    NN_UNROLL
+    for (uint32_t i = 0; i < 4; i++)
+        q[i] = scaled_512(sums[i < count ? i : 0][0], columns->factor[0],
+                          columns->offset[0]);
+    bytes = packed_512(columns, q);
+    store_bytes(to, _mm512_castsi512_si128(bytes), columns->used);
+    if (count > 1)
+        store_bytes(to + stride, _mm512_extracti32x4_epi32(bytes, 1),
+                    columns->used);
+    if (count > 2)
+        store_bytes(to + 2 * stride, _mm512_extracti32x4_epi32(bytes, 2),
+                    columns->used);
+    if (count > 3)
+        store_bytes(to + 3 * stride, _mm512_extracti32x4_epi32(bytes, 3),
+                    columns->used);
 }
 
 /* Sums of rows x 1 or 2 vectors that lie in memory, so that one copy of this
@@ -132,19 +173,22 @@ static void finish_512(const struct nn_int8_tile *tile, uint32_t column,
                         _mm512_cvtepu8_epi32(
                             _mm_maskz_loadu_epi8(mask, tile->residual + at)),
                         &tile->sum);
-            _mm_mask_storeu_epi8(tile->bytes + at, mask,
-                                 _mm512_cvtepi32_epi8(q));
+            store_bytes(tile->bytes + at, _mm512_cvtepi32_epi8(q),
+                        tile->columns - from);
         }
     }
 }
 
-/* `rows` and `vectors` are constants at each call, so the sums live in
- * registers. */
+/* `rows`, `vectors` and `even` are constants at each call, so the sums live in
+ * registers. Rows that lie evenly are addressed in threes off one pointer,
+ * because fourteen pointers would not fit the integer registers. */
 NN_INLINE void block_512(const struct nn_int8_tile *tile,
                          const uint8_t *weights, uint32_t column,
-                         const uint32_t rows, const uint32_t vectors)
+                         const uint32_t rows, const uint32_t vectors,
+                         const int even)
 {
     const uint8_t *starts = nn_int8_constants(tile, column);
+    const size_t stride = tile->row_stride;
     __m512i sum[TILE_512_MR][2];
     const uint8_t *row[TILE_512_MR];
 
@@ -170,7 +214,9 @@ NN_INLINE void block_512(const struct nn_int8_tile *tile,
                 int32_t four;
                 __m512i x;
 
-                memcpy(&four, row[r] + at, 4);
+                memcpy(&four,
+                       (even ? row[r - r % 3] + r % 3 * stride : row[r]) + at,
+                       4);
                 x = _mm512_set1_epi32(four);
                 NN_UNROLL
                 for (uint32_t v = 0; v < vectors; v++)
@@ -178,12 +224,16 @@ NN_INLINE void block_512(const struct nn_int8_tile *tile,
             }
         }
     }
-    if (rows == TILE_512_MR && vectors == 2 && tile->bytes && !tile->residual) {
-        const struct columns columns = columns_of(tile, column, 2);
+    if (rows == TILE_512_MR && tile->bytes && !tile->residual) {
+        const struct columns columns = columns_of(tile, column, vectors);
 
         NN_UNROLL
-        for (uint32_t r = 0; r < rows; r += 2)
-            finish_pair(tile, &columns, column, r, sum + r, 2);
+        for (uint32_t r = 0; r < rows; r += vectors == 2 ? 2 : 4)
+            if (vectors == 2)
+                finish_pair(tile, &columns, column, r, sum + r, 2);
+            else
+                finish_four(tile, &columns, column, r, sum + r,
+                            rows - r < 4 ? rows - r : 4);
     } else {
         __m512i sums[TILE_512_MR][2];
 
@@ -197,7 +247,8 @@ NN_INLINE void block_512(const struct nn_int8_tile *tile,
     }
 }
 
-NN_INLINE void panels_512(const struct nn_int8_tile *tile, const uint32_t rows)
+NN_INLINE void panels_512(const struct nn_int8_tile *tile, const uint32_t rows,
+                          const int even)
 {
     const size_t depth = (size_t)tile->segments * tile->groups;
     const uint8_t *weights = tile->weights;
@@ -205,16 +256,16 @@ NN_INLINE void panels_512(const struct nn_int8_tile *tile, const uint32_t rows)
 
     for (; column < tile->columns && tile->columns - column > LANES_512;
          column += NR_512) {
-        block_512(tile, weights, column, rows, 2);
+        block_512(tile, weights, column, rows, 2, even);
         weights += depth * 128;
     }
     if (column < tile->columns)
-        block_512(tile, weights, column, rows, 1);
+        block_512(tile, weights, column, rows, 1, even);
 }
 
 #define ROWS(count)                                                            \
     case count:                                                                \
-        panels_512(tile, count);                                               \
+        panels_512(tile, count, 0);                                            \
         break
 
 static void tile_512(const struct nn_int8_tile *tile)
@@ -236,7 +287,10 @@ static void tile_512(const struct nn_int8_tile *tile)
         ROWS(13);
 #endif
     default:
-        panels_512(tile, TILE_512_MR);
+        if (tile->row_stride)
+            panels_512(tile, TILE_512_MR, 1);
+        else
+            panels_512(tile, TILE_512_MR, 0);
         break;
     }
 }

@@ -187,6 +187,7 @@ static void tile_check(struct job *job, uint32_t rows, uint32_t columns,
     limits(&job->node, &tile.lo, &tile.hi);
     for (uint32_t r = 0; r < rows; r++)
         row[r] = job->in.bytes + (size_t)r * channels;
+    tile.row_stride = columns % 3 ? channels : 0; /* saying it is no duty */
     if (job->node.quant.scale > 0)
         tile.bytes = place(&job->out_guard, outputs, job->side);
     else
