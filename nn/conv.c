@@ -180,6 +180,31 @@ struct dense {
     uint32_t tiles, taps, chunks;
 };
 
+/* Where the windows of a tile lie side by side inside the input, the kernel
+ * takes their rows from there. */
+static bool set_in_place(const struct nn_step *step, const float *in,
+                         size_t first, struct nn_tile *tile)
+{
+    const size_t channels = step->in.channels;
+    const size_t y = first / step->out.width * step->stride[0];
+    const size_t x = first % step->out.width * step->stride[1];
+    const size_t width =
+        (size_t)(tile->rows - 1) * step->stride[1] + step->kernel[1];
+
+    if (first % step->out.width + tile->rows > step->out.width ||
+        y < step->pad[0] || x < step->pad[1] ||
+        y - step->pad[0] + step->kernel[0] > step->in.height ||
+        x - step->pad[1] + width > step->in.width)
+        return false;
+    tile->in = in + ((y - step->pad[0]) * step->in.width + x - step->pad[1]) *
+                        channels;
+    tile->in_stride = step->stride[1] * channels;
+    tile->depth = (uint32_t)(step->kernel[1] * channels);
+    tile->segments = step->kernel[0];
+    tile->segment_stride = step->in.width * channels;
+    return true;
+}
+
 /* One chunk of one tile. The first begins with biases and residual, the others
  * with what has been summed; the last is clamped. */
 static void run_dense_tile(const struct dense *dense, uint32_t index,
@@ -198,6 +223,7 @@ static void run_dense_tile(const struct dense *dense, uint32_t index,
     struct nn_tile tile = {
         .rows = (uint32_t)(nn_part_from(all, index + 1, pixels) - first),
         .depth = nn_chunk_depth(&chunk),
+        .segments = 1,
         .columns = step->out.channels,
         .panels = step->packed + (before + number) * dense->columns,
         .residual = number        ? dense->out + at
@@ -210,9 +236,11 @@ static void run_dense_tile(const struct dense *dense, uint32_t index,
 
     if (step->gather && dense->chunks == 1 && step->dilation[0] == 1 &&
         step->dilation[1] == 1) {
-        gather(step, dense->in, (uint32_t)first, tile.rows, dense->scratch);
-        tile.in = dense->scratch;
-        tile.in_stride = tile.depth;
+        if (!set_in_place(step, dense->in, first, &tile)) {
+            gather(step, dense->in, (uint32_t)first, tile.rows, dense->scratch);
+            tile.in = dense->scratch;
+            tile.in_stride = tile.depth;
+        }
     } else if (step->gather || collide(step)) {
         gather_chunk(step, dense->in, &chunk, (uint32_t)first, tile.rows,
                      dense->scratch);
@@ -252,6 +280,7 @@ static void run_groups(const struct nn_kernels *kernels,
     const struct nn_part all = {0, tiles, NULL};
     struct nn_tile tile = {
         .depth = (uint32_t)depth_of(step),
+        .segments = 1,
         .in_stride = depth_of(step),
         .columns = step->out.channels / step->groups,
         .panels = step->packed,

@@ -19,11 +19,13 @@
  * holds the rest; each group is its biases, then for every k its weights, both
  * padded with zeros (nn/weights.h). */
 struct nn_tile {
-    const float *in;  /* row r begins at in + r * in_stride */
-    size_t in_stride; /* floats */
-    uint32_t rows;    /* 1 to mr */
-    uint32_t depth;   /* k, at least 1 */
-    uint32_t columns; /* n, at least 1 */
+    const float *in;       /* row r begins at in + r * in_stride */
+    size_t in_stride;      /* floats */
+    uint32_t rows;         /* 1 to mr */
+    uint32_t depth;        /* k of a segment, at least 1 */
+    uint32_t segments;     /* of a row, behind each other in k; at least 1 */
+    size_t segment_stride; /* floats from one to the next */
+    uint32_t columns;      /* n, at least 1 */
     const float *panels;
     const float *residual; /* rows x columns, or NULL */
     float *out;            /* rows x columns */

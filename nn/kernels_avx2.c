@@ -53,6 +53,7 @@ NN_INLINE void block(const struct nn_tile *tile, const float *panel,
                      const uint32_t vectors)
 {
     const size_t stride = tile->in_stride;
+    const size_t rest = tile->segment_stride - tile->depth;
     const float *base[(MR + 2) / 3];
     __m256 sum[MR][2];
     __m256 lo = _mm256_set1_ps(tile->lo), hi = _mm256_set1_ps(tile->hi);
@@ -67,24 +68,29 @@ NN_INLINE void block(const struct nn_tile *tile, const float *panel,
             sum[r][v] = _mm256_loadu_ps(panel + v * LANES);
     }
     panel += vectors * LANES;
-    for (uint32_t k = tile->depth; k; k--) {
-        __m256 weight[2];
-
-        NN_UNROLL
-        for (uint32_t v = 0; v < vectors; v++)
-            weight[v] = _mm256_loadu_ps(panel + v * LANES);
-        panel += vectors * LANES;
-        NN_UNROLL
-        for (uint32_t r = 0; r < rows; r++) {
-            __m256 x = _mm256_broadcast_ss(base[r / 3] + r % 3 * stride);
+    for (uint32_t s = tile->segments; s; s--) {
+        for (uint32_t k = tile->depth; k; k--) {
+            __m256 weight[2];
 
             NN_UNROLL
             for (uint32_t v = 0; v < vectors; v++)
-                sum[r][v] = _mm256_fmadd_ps(x, weight[v], sum[r][v]);
+                weight[v] = _mm256_loadu_ps(panel + v * LANES);
+            panel += vectors * LANES;
+            NN_UNROLL
+            for (uint32_t r = 0; r < rows; r++) {
+                __m256 x = _mm256_broadcast_ss(base[r / 3] + r % 3 * stride);
+
+                NN_UNROLL
+                for (uint32_t v = 0; v < vectors; v++)
+                    sum[r][v] = _mm256_fmadd_ps(x, weight[v], sum[r][v]);
+            }
+            NN_UNROLL
+            for (uint32_t r = 0; r < rows; r += 3)
+                base[r / 3]++;
         }
         NN_UNROLL
         for (uint32_t r = 0; r < rows; r += 3)
-            base[r / 3]++;
+            base[r / 3] += rest;
     }
     NN_UNROLL
     for (uint32_t v = 0; v < vectors; v++) {
@@ -113,7 +119,7 @@ NN_INLINE void panels(const struct nn_tile *tile, const uint32_t rows)
     for (; column < tile->columns && tile->columns - column > LANES;
          column += NR) {
         block(tile, panel, column, rows, 2);
-        panel += (size_t)NR * (tile->depth + 1);
+        panel += NR * ((size_t)tile->depth * tile->segments + 1);
     }
     if (column < tile->columns)
         block(tile, panel, column, rows, 1);

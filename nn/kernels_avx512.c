@@ -29,6 +29,7 @@ NN_INLINE void block(const struct nn_tile *tile, const float *panel,
                      const uint32_t vectors)
 {
     const size_t stride = tile->in_stride;
+    const size_t rest = tile->segment_stride - tile->depth;
     const float *base[(MR + 2) / 3];
     __m512 sum[MR][2];
     __m512 lo = _mm512_set1_ps(tile->lo), hi = _mm512_set1_ps(tile->hi);
@@ -43,24 +44,29 @@ NN_INLINE void block(const struct nn_tile *tile, const float *panel,
             sum[r][v] = _mm512_loadu_ps(panel + v * LANES);
     }
     panel += vectors * LANES;
-    for (uint32_t k = tile->depth; k; k--) {
-        __m512 weight[2];
-
-        NN_UNROLL
-        for (uint32_t v = 0; v < vectors; v++)
-            weight[v] = _mm512_loadu_ps(panel + v * LANES);
-        panel += vectors * LANES;
-        NN_UNROLL
-        for (uint32_t r = 0; r < rows; r++) {
-            __m512 x = _mm512_set1_ps(base[r / 3][r % 3 * stride]);
+    for (uint32_t s = tile->segments; s; s--) {
+        for (uint32_t k = tile->depth; k; k--) {
+            __m512 weight[2];
 
             NN_UNROLL
             for (uint32_t v = 0; v < vectors; v++)
-                sum[r][v] = _mm512_fmadd_ps(x, weight[v], sum[r][v]);
+                weight[v] = _mm512_loadu_ps(panel + v * LANES);
+            panel += vectors * LANES;
+            NN_UNROLL
+            for (uint32_t r = 0; r < rows; r++) {
+                __m512 x = _mm512_set1_ps(base[r / 3][r % 3 * stride]);
+
+                NN_UNROLL
+                for (uint32_t v = 0; v < vectors; v++)
+                    sum[r][v] = _mm512_fmadd_ps(x, weight[v], sum[r][v]);
+            }
+            NN_UNROLL
+            for (uint32_t r = 0; r < rows; r += 3)
+                base[r / 3]++;
         }
         NN_UNROLL
         for (uint32_t r = 0; r < rows; r += 3)
-            base[r / 3]++;
+            base[r / 3] += rest;
     }
     NN_UNROLL
     for (uint32_t v = 0; v < vectors; v++) {
@@ -89,7 +95,7 @@ NN_INLINE void panels(const struct nn_tile *tile, const uint32_t rows)
     for (; column < tile->columns && tile->columns - column > LANES;
          column += NR) {
         block(tile, panel, column, rows, 2);
-        panel += (size_t)NR * (tile->depth + 1);
+        panel += NR * ((size_t)tile->depth * tile->segments + 1);
     }
     if (column < tile->columns)
         block(tile, panel, column, rows, 1);

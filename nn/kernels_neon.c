@@ -68,7 +68,7 @@ NN_INLINE void block(const struct nn_tile *tile, const float *panel,
     const float *in[MR];
     float32x4_t sum[MR][2], x[MR];
     float32x4_t lo = vdupq_n_f32(tile->lo), hi = vdupq_n_f32(tile->hi);
-    uint32_t k = tile->depth;
+    const size_t rest = tile->segment_stride - tile->depth;
 
     NN_UNROLL
     for (uint32_t r = 0; r < rows; r++) {
@@ -78,23 +78,30 @@ NN_INLINE void block(const struct nn_tile *tile, const float *panel,
             sum[r][v] = vld1q_f32(panel + v * VECTOR);
     }
     panel += vectors * VECTOR;
-    for (; k >= VECTOR; k -= VECTOR) {
-        NN_UNROLL
-        for (uint32_t r = 0; r < rows; r++) {
-            x[r] = vld1q_f32(in[r]);
-            in[r] += VECTOR;
+    for (uint32_t s = tile->segments; s; s--) {
+        uint32_t k = tile->depth;
+
+        for (; k >= VECTOR; k -= VECTOR) {
+            NN_UNROLL
+            for (uint32_t r = 0; r < rows; r++) {
+                x[r] = vld1q_f32(in[r]);
+                in[r] += VECTOR;
+            }
+            NN_UNROLL
+            for (uint32_t lane = 0; lane < VECTOR; lane++)
+                multiply_add(sum, x, panel + lane * vectors * VECTOR, rows,
+                             vectors, lane);
+            panel += VECTOR * vectors * VECTOR;
+        }
+        for (; k; k--, panel += vectors * VECTOR) {
+            NN_UNROLL
+            for (uint32_t r = 0; r < rows; r++)
+                x[r] = vld1q_dup_f32(in[r]++);
+            multiply_add(sum, x, panel, rows, vectors, 0);
         }
         NN_UNROLL
-        for (uint32_t lane = 0; lane < VECTOR; lane++)
-            multiply_add(sum, x, panel + lane * vectors * VECTOR, rows, vectors,
-                         lane);
-        panel += VECTOR * vectors * VECTOR;
-    }
-    for (; k; k--, panel += vectors * VECTOR) {
-        NN_UNROLL
         for (uint32_t r = 0; r < rows; r++)
-            x[r] = vld1q_dup_f32(in[r]++);
-        multiply_add(sum, x, panel, rows, vectors, 0);
+            in[r] += rest;
     }
     NN_UNROLL
     for (uint32_t v = 0; v < vectors; v++) {
@@ -121,7 +128,7 @@ NN_INLINE void panels(const struct nn_tile *tile, const uint32_t rows)
     for (; column < tile->columns && tile->columns - column > VECTOR;
          column += NR) {
         block(tile, panel, column, rows, 2);
-        panel += (size_t)NR * (tile->depth + 1);
+        panel += NR * ((size_t)tile->depth * tile->segments + 1);
     }
     if (column < tile->columns)
         block(tile, panel, column, rows, 1);

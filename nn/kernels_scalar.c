@@ -26,10 +26,11 @@ static inline void block(const struct nn_tile *tile, const float *panel,
 
     for (uint32_t r = 0; r < rows; r++)
         memcpy(sum[r], panel, width * sizeof(float));
-    for (uint32_t k = 0; k < tile->depth; k++, weight += width)
-        for (uint32_t r = 0; r < rows; r++)
-            for (uint32_t n = 0; n < width; n++)
-                sum[r][n] += in[r * tile->in_stride + k] * weight[n];
+    for (uint32_t s = 0; s < tile->segments; s++, in += tile->segment_stride)
+        for (uint32_t k = 0; k < tile->depth; k++, weight += width)
+            for (uint32_t r = 0; r < rows; r++)
+                for (uint32_t n = 0; n < width; n++)
+                    sum[r][n] += in[r * tile->in_stride + k] * weight[n];
     if (used > width)
         used = width;
     for (uint32_t r = 0; r < rows; r++) {
@@ -58,7 +59,7 @@ static void tile_scalar(const struct nn_tile *tile)
         else
             for (uint32_t r = 0; r < tile->rows; r++)
                 block(tile, panel, r, 1, column, width);
-        panel += (size_t)width * (tile->depth + 1);
+        panel += width * ((size_t)tile->depth * tile->segments + 1);
         column += width;
     }
 }

@@ -32,7 +32,7 @@ static void pack(const struct nn_node *node, float *to, size_t floats)
 
 /* One shape of product, and room for it at its largest. */
 struct product {
-    uint32_t rows, depth, columns;
+    uint32_t rows, depth, segments, columns; /* depth: of all segments */
     size_t stride;
     enum fill how;
     enum guard_side side;
@@ -48,7 +48,8 @@ static void product_open(struct product *p, uint32_t rows, uint32_t depth,
     size_t outputs = (size_t)rows * columns;
 
     memset(p, 0, sizeof *p);
-    guard_open(&p->in, (size_t)rows * (depth + 8));
+    p->segments = 1;
+    guard_open(&p->in, (size_t)rows * (depth + 16));
     guard_open(&p->panels, (size_t)(columns + level->nr) * (depth + 1));
     guard_open(&p->residual_guard, outputs);
     guard_open(&p->out, outputs);
@@ -69,9 +70,17 @@ static void product_close(struct product *p)
     guard_close(&p->in);
 }
 
+/* All rows of a segment, then those of the next. */
+static size_t segment_floats(const struct product *p)
+{
+    return (p->rows - 1) * p->stride + p->depth / p->segments;
+}
+
 static void product_check(const struct product *p, const float *in,
                           const float *residual, const float *out)
 {
+    const uint32_t depth = p->depth / p->segments;
+
     for (uint32_t r = 0; r < p->rows; r++)
         for (uint32_t n = 0; n < p->columns; n++) {
             size_t at = (size_t)r * p->columns + n;
@@ -80,8 +89,10 @@ static void product_check(const struct product *p, const float *in,
             sum_add(&sum, p->bias[n]);
             for (uint32_t k = 0; k < p->depth; k++) {
                 float weight = p->weight[n * p->depth + k] * p->scale[n];
+                float value = in[r * p->stride + k / depth * segment_floats(p) +
+                                 k % depth];
 
-                sum_add(&sum, (double)in[r * p->stride + k] * weight);
+                sum_add(&sum, (double)value * weight);
             }
             if (residual)
                 sum_add(&sum, residual[at]);
@@ -94,7 +105,7 @@ static void product_run(struct product *p, uint32_t seed)
     const uint32_t half = level->nr / 2;
     size_t floats =
         (size_t)(p->columns + half - 1) / half * half * (p->depth + 1);
-    size_t in_floats = (p->rows - 1) * p->stride + p->depth;
+    size_t in_floats = p->segments * segment_floats(p);
     size_t outputs = (size_t)p->rows * p->columns;
     const struct nn_tensor weight =
         tensor_of(NN_F32, p->weight, 4, p->columns, 1, 1, p->depth);
@@ -116,7 +127,9 @@ static void product_run(struct product *p, uint32_t seed)
     const struct nn_tile tile = {.in = in,
                                  .in_stride = p->stride,
                                  .rows = p->rows,
-                                 .depth = p->depth,
+                                 .depth = p->depth / p->segments,
+                                 .segments = p->segments,
+                                 .segment_stride = segment_floats(p),
                                  .columns = p->columns,
                                  .panels = panels,
                                  .residual = p->residual ? residual : NULL,
@@ -146,7 +159,8 @@ START_TEST(tile_of_every_size)
     for (p.rows = 1; p.rows <= level->mr; p.rows++)
         for (p.columns = 1; p.columns <= columns; p.columns++) {
             p.depth = depths[seed % 6];
-            p.stride = p.depth + (seed % 4 == 3 ? 5 : 0);
+            p.segments = p.depth % 3 || seed % 4 == 2 ? 1 : 3;
+            p.stride = p.depth / p.segments + (seed % 4 == 3 ? 5 : 0);
             p.how = FILL_NORMAL;
             p.residual = seed % 2;
             p.clamp = clamps[seed % 3];
