@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "api/large.h"
 #include "api/limits.h"
 #include "nn/bundle_parts.h"
 
@@ -149,7 +150,7 @@ static uint8_t *assemble(const struct export *job, const char *header,
     size_t text_bytes = strlen(header);
     size_t start =
         (8 + text_bytes + DATA_ALIGNMENT - 1) / DATA_ALIGNMENT * DATA_ALIGNMENT;
-    uint8_t *bytes = malloc(start + job->data_bytes);
+    uint8_t *bytes = api_large_alloc(start + job->data_bytes);
     if (!bytes)
         return NULL;
     uint64_t length = start - 8;

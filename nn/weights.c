@@ -7,11 +7,12 @@
 #include <string.h>
 
 #include "api/limits.h"
+#include "nn/bump.h"
 #include "nn/half.h"
 #include "nn/int8.h"
 #include "nn/threads.h"
 
-enum { ALIGNMENT = 64, FIRST_SLOTS = 64 };
+enum { FIRST_SLOTS = 64 };
 
 /* 14 rows of so many floats take 28 KiB of a first-level cache. */
 enum { CHUNK_DEPTH = 512 };
@@ -36,6 +37,7 @@ struct nn_weights {
     size_t slot_count;   /* a power of two */
     size_t used;
     size_t bytes;
+    struct nn_bump bump; /* what `packed` points to, but providers' layers */
 };
 
 uint32_t nn_chunk_count(uint32_t taps, uint32_t channels, uint32_t groups)
@@ -177,9 +179,8 @@ void nn_weights_close(struct nn_weights **weights)
         free(slot->totals);
         if (slot->provider)
             slot->provider->close(slot->packed);
-        else
-            free(slot->packed);
     }
+    nn_bump_clear(&(*weights)->bump);
     free((*weights)->slots);
     free(*weights);
     *weights = NULL;
@@ -409,7 +410,7 @@ static enum api_status obtain(struct nn_weights *weights, struct entry *entry,
                               struct api_error *error)
 {
     struct entry *slot = find(weights, entry);
-    size_t bytes, allocated;
+    size_t bytes;
     enum api_status status;
 
     if (slot->packed) {
@@ -419,15 +420,12 @@ static enum api_status obtain(struct nn_weights *weights, struct entry *entry,
     bytes = packed_bytes(weights, entry);
     if (!bytes || bytes > API_LIMIT_PACKED_BYTES - weights->bytes)
         return too_much(error);
-    allocated = (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
-    entry->packed = aligned_alloc(ALIGNMENT, allocated);
+    entry->packed = nn_bump_get(&weights->bump, bytes);
     if (!entry->packed)
         return api_fail(error, API_NO_MEMORY, "no memory for the weights");
-    memset(entry->packed, 0, allocated);
     status = fill(weights, entry, totals, error);
     if (status != API_OK) {
         free(entry->totals);
-        free(entry->packed);
         return status;
     }
     return keep(weights, slot, entry, bytes, error);

@@ -1,5 +1,4 @@
 /* Two levels of folders, each name checked before it becomes part of a path. */
-#define _DEFAULT_SOURCE /* madvise: POSIX's own knows no huge pages */
 #include "server/folder.h"
 
 #include <ctype.h>
@@ -8,14 +7,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 
+#include "api/large.h"
 #include "api/limits.h"
 
 #define FILE_NAME "model.safetensors"
-
-#define HUGE_BYTES ((size_t)2 << 20) /* of a huge page, on most machines */
 
 bool srv_file_stamp_same(const struct srv_file_stamp *a,
                          const struct srv_file_stamp *b)
@@ -84,21 +81,6 @@ static bool take_stamp(struct srv_bundle_file *file)
     return true;
 }
 
-/* Room to read a bundle into. Most is in huge pages where there are any, as
- * getting thousands of small ones takes longer than reading. */
-static uint8_t *room_for(size_t bytes)
-{
-    if (bytes < HUGE_BYTES)
-        return malloc(bytes + 1);
-    size_t rounded = (bytes + HUGE_BYTES - 1) / HUGE_BYTES * HUGE_BYTES;
-    uint8_t *made = aligned_alloc(HUGE_BYTES, rounded);
-#ifdef MADV_HUGEPAGE
-    if (made)
-        madvise(made, rounded, MADV_HUGEPAGE);
-#endif
-    return made;
-}
-
 /* Reads as many bytes as the stamp says. */
 static enum api_status read_all(FILE *stream,
                                 const struct srv_bundle_file *file,
@@ -107,7 +89,7 @@ static enum api_status read_all(FILE *stream,
 {
     struct srv_bundle_file after = *file;
     size_t size = (size_t)file->stamp.bytes;
-    uint8_t *made = room_for(size);
+    uint8_t *made = api_large_alloc(size);
     if (!made)
         return api_fail(error, API_NO_MEMORY, "no memory for the bundle");
     bool whole = fread(made, 1, size, stream) == size;

@@ -36,7 +36,7 @@ static enum api_status prepare(const char *path)
 static const struct {
     const char *path;
     size_t step;
-} bundles[] = {{RIG_TINY, 1}, {OPERATORS, 1}, {DEFAULT, 61}};
+} bundles[] = {{RIG_TINY, 1}, {OPERATORS, 1}, {DEFAULT, 29}};
 
 START_TEST(each_allocation_may_fail)
 {
