@@ -44,7 +44,7 @@ def print_table(title: str, figures: list[dict]) -> None:
     """As Markdown; ✗ marks a target that was missed."""
     print(f"| {title} | measured | target |\n| --- | --- | --- |")
     for row in figures:
-        unit = "" if row["unit"] == "ratio" else " " + row["unit"]
+        unit = "" if row["unit"] in ("", "ratio") else " " + row["unit"]
         value = f"{row['value']:.0f}" if abs(row["value"]) >= 1000 else f"{row['value']:.3g}"
         target = "" if row["target"] is None else f"{row['target']:g}{'' if row['met'] else ' ✗'}"
         print(f"| {row['name']} | {value}{unit} | {target} |")
