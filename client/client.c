@@ -15,7 +15,6 @@
 #include "client/remote.h"
 
 #define CONNECT_TIMEOUT_MS 1000.0
-#define REQUEST_TIMEOUT_MS 10000.0
 #define TOP_DEFAULT 5u
 #define THREADS_DEFAULT 3u
 #define THREADS_MOST 64u
@@ -308,7 +307,7 @@ static enum api_status apply(struct cleave *handle,
     handle->connect_timeout_ms =
         or_default(options->connect_timeout_ms, CONNECT_TIMEOUT_MS);
     handle->request_timeout_ms =
-        or_default(options->request_timeout_ms, REQUEST_TIMEOUT_MS);
+        or_default(options->request_timeout_ms, CLI_REQUEST_MOST_MS);
     handle->top = options->top > 0 ? options->top : TOP_DEFAULT;
     handle->threads = options->threads > 0 ? options->threads : THREADS_DEFAULT;
     handle->hedges = options->hedge != 0;

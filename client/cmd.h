@@ -11,6 +11,7 @@
 enum { CMD_OK = 0, CMD_FAILED = 1, CMD_USAGE = 2 };
 
 #define CMD_SERVERS_MOST 8
+#define CMD_SERVER_DEFAULT "http://127.0.0.1:8080"
 
 /* Options that several commands take. Strings are borrowed from argv or the
  * environment. */

@@ -8,7 +8,6 @@
 
 #include "client/cmd.h"
 
-#define DEFAULT_SERVER "http://127.0.0.1:8080"
 #define DEFAULT_SAMPLES 10u
 
 /* Every long option of every command; a command allows some by letter. */
@@ -84,7 +83,7 @@ static bool complete_servers(struct cmd_options *options)
             return false;
     }
     if (options->server_count == 0)
-        options->servers[options->server_count++] = DEFAULT_SERVER;
+        options->servers[options->server_count++] = CMD_SERVER_DEFAULT;
     options->open.server_url = options->servers[0];
     options->open.fallback_urls = options->servers + 1;
     return true;

@@ -99,6 +99,11 @@ void cli_decider_saw_server(struct cli_decider *decider, uint16_t point,
                             uint64_t tail_macs, double queue_ms,
                             double compute_ms);
 
+/* The longest request, where nobody asks for another limit, and the shortest
+ * that is worth sending. */
+#define CLI_REQUEST_MOST_MS 10000.0
+#define CLI_REQUEST_LEAST_MS 1.0
+
 /* How long the server may take for the picture in question: what is left of
  * its deadline (INFINITY: it has none), less what the device needs to answer by
  * `local_point` (-1: it cannot) after the server has failed, if that fits, but

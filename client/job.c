@@ -11,9 +11,6 @@
 #include "client/hedge.h"
 #include "client/remote.h"
 
-/* Below this no request is worth sending. */
-#define REQUEST_LEAST_MS 1.0
-
 /* A larger picture is made smaller before it is sent, if that helps, at a
  * quality whose loss is far below what a network sees. */
 #define OFFLOAD_WHOLE_BYTES (128u << 10)
@@ -371,7 +368,7 @@ enum cleave_status cli_job_try_remote(struct cli_job *job, uint16_t point,
         make_offload_body(job, point, &body, &body_bytes, &device_ms);
     }
     double timeout_ms = cli_job_remote_timeout_ms(job);
-    if (timeout_ms < REQUEST_LEAST_MS) {
+    if (timeout_ms < CLI_REQUEST_LEAST_MS) {
         *served = api_fail(why, API_DEADLINE, "no time is left to ask it");
         return CLEAVE_OK;
     }

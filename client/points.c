@@ -5,9 +5,6 @@
 #include "client/client.h"
 #include "client/clock.h"
 
-/* Of an offloaded picture whose mean size the model does not tell. */
-#define JPEG_GUESS_BYTES 100000u
-
 /* The present estimate, or -1 before anything was measured. */
 static double expected_ms(const struct cleave *handle, uint16_t point)
 {
@@ -22,8 +19,8 @@ static double expected_ms(const struct cleave *handle, uint16_t point)
         .point_count = handle->model.point_count,
         .now_ms = cli_now_ms(),
         .decode_ms = -1,
-        .jpeg_bytes =
-            info->bytes_mean > 0 ? (size_t)info->bytes_mean : JPEG_GUESS_BYTES,
+        .jpeg_bytes = info->bytes_mean > 0 ? (size_t)info->bytes_mean
+                                           : CLI_POLICY_JPEG_BYTES,
     };
     struct cli_policy_input input =
         cli_decider_input(&handle->decider, &question);

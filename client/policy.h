@@ -15,6 +15,9 @@
 /* How much top-1 accuracy may be given up for speed or energy: a fraction. */
 #define CLI_POLICY_MAX_LOSS 0.08
 
+/* Bytes of an offloaded picture of which neither it nor the model tells. */
+#define CLI_POLICY_JPEG_BYTES 100000u
+
 /* What a picture's answer is to be. Deadline and allowance bind under each. */
 enum cli_objective {
     CLI_LATENCY,  /* soon: the lowest p95 time within the accepted loss */

@@ -11,8 +11,6 @@
 #include "client/cmd.h"
 #include "client/simulate/fleet.h"
 
-#define DEFAULT_SERVER "http://127.0.0.1:8080"
-
 /* Seeds stay exact in a double. */
 #define SEED_MOST 4294967295.0
 
@@ -205,7 +203,7 @@ static void set_defaults(struct simulate_options *options)
     char *rest = NULL, *listed = getenv("CLEAVE_SERVER");
     const char *server = listed ? strtok_r(listed, " ", &rest) : NULL;
     *options = (struct simulate_options){.link = "10"};
-    options->open.server_url = server ? server : DEFAULT_SERVER;
+    options->open.server_url = server ? server : CMD_SERVER_DEFAULT;
     options->open.token = getenv("CLEAVE_TOKEN");
     options->open.ca_file = getenv("CLEAVE_CA_FILE");
     for (size_t i = 0; i < NUMBERS; i++)

@@ -3,11 +3,6 @@
 
 #include <math.h>
 
-#define REQUEST_TIMEOUT_MS 10000.0
-
-/* Below this a picture is not worth a request. */
-#define REQUEST_LEAST_MS 1.0
-
 static const struct api_point *info_of(const struct pilot *pilot,
                                        uint16_t point)
 {
@@ -150,7 +145,7 @@ static double patience_ms(const struct pilot *pilot, double give_up_ms)
     double most_ms = cli_decider_patience_ms(&pilot->decider, &question,
                                              world_local_point(pilot->world));
     most_ms = fmin(most_ms, give_up_ms - pilot->now_ms);
-    return fmin(most_ms, REQUEST_TIMEOUT_MS);
+    return fmin(most_ms, CLI_REQUEST_MOST_MS);
 }
 
 static void probe_if_due(struct pilot *pilot)
@@ -187,7 +182,7 @@ bool pilot_begin(struct pilot *pilot, uint64_t picture, double due_ms,
     if (pilot->passage.stays)
         return false;
     double timeout_ms = patience_ms(pilot, wait_until_ms);
-    if (timeout_ms < REQUEST_LEAST_MS) {
+    if (timeout_ms < CLI_REQUEST_LEAST_MS) {
         fall_back(pilot);
         return false;
     }

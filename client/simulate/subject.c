@@ -10,9 +10,6 @@
 #include "client/learnt.h"
 #include "client/simulate/measure.h"
 
-/* Of an offloaded picture whose size nobody told; see client/points.c. */
-#define JPEG_GUESS_BYTES 100000.0
-
 /* Sizes scatter with the picture by about so much where nobody measured. */
 #define P95_GUESS 1.6
 
@@ -199,7 +196,7 @@ static void set_sizes(const struct subject_order *order,
     if (is_as_it_is && order->jpeg_bytes > 0)
         point->bytes_mean = order->jpeg_bytes;
     else if (point->kind == API_POINT_OFFLOAD && !(point->bytes_mean > 0))
-        point->bytes_mean = JPEG_GUESS_BYTES;
+        point->bytes_mean = CLI_POLICY_JPEG_BYTES;
     else if (point->kind == API_POINT_SPLIT && !(point->bytes_mean >= 0))
         point->bytes_mean = (double)point->latent_height * point->latent_width *
                             point->latent_channels / 4;

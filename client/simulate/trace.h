@@ -23,6 +23,8 @@ struct trace {
 #define TRACE_LONGEST_MS 7200000.0
 #define TRACE_QUICKEST_MBIT_PER_S 100000.0
 
+#define TRACE_BYTES_PER_MS_AT_1_MBIT 125.0
+
 void trace_free(struct trace *trace);
 
 /* When `bytes` that start at `start_ms` have all left. INFINITY if the trace

@@ -7,8 +7,6 @@
 
 #include "client/simulate/noise.h"
 
-#define BYTES_PER_MS_AT_1_MBIT 125.0
-
 /* Kinds of randomness, so that no two events share theirs. */
 enum { FADE = 1, LEVEL, HOLD, REST };
 
@@ -77,7 +75,8 @@ bool trace_make_even(double mbit_per_s, size_t length_ms, struct trace *trace)
         return false;
     snprintf(trace->name, sizeof trace->name, "%g Mbit/s", mbit_per_s);
     for (size_t i = 1; i <= length_ms; i++)
-        trace->sent_bytes[i] = (double)i * mbit_per_s * BYTES_PER_MS_AT_1_MBIT;
+        trace->sent_bytes[i] =
+            (double)i * mbit_per_s * TRACE_BYTES_PER_MS_AT_1_MBIT;
     return true;
 }
 
@@ -118,7 +117,7 @@ bool trace_make(enum trace_shape shape, uint64_t seed, size_t length_ms,
             break;
         }
         trace->sent_bytes[i + 1] =
-            trace->sent_bytes[i] + mbit_per_s * BYTES_PER_MS_AT_1_MBIT;
+            trace->sent_bytes[i] + mbit_per_s * TRACE_BYTES_PER_MS_AT_1_MBIT;
     }
     return true;
 }

@@ -9,7 +9,6 @@
 #include <string.h>
 
 #define PACKET_BYTES 1500.0
-#define BYTES_PER_MS_AT_1_MBIT 125.0
 #define SHORTEST_MS 1000.0
 #define BLUETOOTH_WARM_UP 5
 #define REQUESTS_MOST 4096
@@ -116,7 +115,8 @@ static bool read_request(const char *line, double *end_ms, double *bytes_per_ms)
     *end_ms = seconds * 1000;
     *bytes_per_ms = ms > 0 ? bytes / ms : 0;
     return seconds > 0 && bytes > 0 && ms > 0 &&
-           *bytes_per_ms < TRACE_QUICKEST_MBIT_PER_S * BYTES_PER_MS_AT_1_MBIT;
+           *bytes_per_ms <
+               TRACE_QUICKEST_MBIT_PER_S * TRACE_BYTES_PER_MS_AT_1_MBIT;
 }
 
 enum api_status trace_read_bluetooth(const char *path, struct trace *trace,
@@ -173,7 +173,8 @@ static void fill(struct trace *trace, size_t *filled, double until_ms,
 {
     while (*filled < trace->length_ms && (double)*filled < until_ms) {
         trace->sent_bytes[*filled + 1] =
-            trace->sent_bytes[*filled] + mbit_per_s * BYTES_PER_MS_AT_1_MBIT;
+            trace->sent_bytes[*filled] +
+            mbit_per_s * TRACE_BYTES_PER_MS_AT_1_MBIT;
         ++*filled;
     }
 }
