@@ -89,15 +89,13 @@ def write_floats(bundle: Bundle, graph: str, folder: Path, name: str) -> dict:
                     f"inputshape=[1,{shape[2]},{shape[0]},{shape[1]}]f32", "fp16=0"],
                    cwd=folder, env=environment, check=True, stdout=subprocess.DEVNULL,
                    stderr=subprocess.DEVNULL)
-    save_bundle(bundle, folder / f"{name}.safetensors")
     return {"precision": "fp32", "file": name}
 
 
-def write_bytes(bundle: Bundle, graph: str, folder: Path, name: str, quantised: Bundle) -> dict:
-    """The int8 files: `bundle` is on floats, `quantised` is ours in int8."""
+def write_bytes(bundle: Bundle, graph: str, folder: Path, name: str) -> dict:
+    """The int8 file of a graph of a bundle on floats."""
     pictures = Reference(bundle).normalise(sample_pixels(bundle)).transpose(0, 3, 1, 2)
     write_int8(bundle, graph, BATCH, list(pictures[:, np.newaxis]), folder / f"{name}.onnx")
-    save_bundle(quantised, folder / f"{name}.safetensors")
     return {"precision": "int8", "file": name}
 
 
@@ -113,12 +111,20 @@ def main() -> None:
     folder.mkdir(parents=True, exist_ok=True)
     index = []
 
-    def add(name: str, bundle: Bundle, graph: str, quantised: Bundle, macs: int,
+    def save(bundles: dict[str, Bundle], place: str) -> dict[str, str]:
+        """Of each precision; their files."""
+        files = {"fp32": f"{place}.safetensors", "int8": f"{place}-int8.safetensors"}
+        for precision, file in files.items():
+            save_bundle(bundles[precision], folder / file)
+        return files
+
+    def add(name: str, bundle: Bundle, graph: str, saved: dict[str, str], macs: int,
             targets: dict[str, float]) -> None:
         for files in (write_floats(bundle, graph, folder, name),
-                      write_bytes(bundle, graph, folder, f"{name}-int8", quantised)):
+                      write_bytes(bundle, graph, folder, f"{name}-int8")):
             index.append(files | {
                 "name": name, "graph": graph, "macs": macs,
+                "bundle": saved[files["precision"]],
                 "shape": bundle.document["graphs"][graph]["input"],
                 "target": targets[files["precision"]]})
 
@@ -130,17 +136,20 @@ def main() -> None:
         free_batch(path)
         quantised = copy.deepcopy(bundle)
         quantize_bundle(quantised, chosen_graphs(quantised, []), sample_pixels(bundle))
-        add(name, bundle, "full", quantised, bundle.point("offload")["tail_macs"],
+        saved = save({"fp32": bundle, "int8": quantised}, name)
+        add(name, bundle, "full", saved, bundle.point("offload")["tail_macs"],
             {"fp32": fp32, "int8": int8})
     default = load_bundle(ROOT / "models" / "default.safetensors")
     bundle = on_floats(default)
+    (folder / "heads").mkdir(exist_ok=True)  # apart, for they are no network of their own
+    saved = save({"fp32": bundle, "int8": default}, "heads/default")
     heads = {point["head"]: point for point in bundle.document["points"] if "head" in point}
     for graph, point in heads.items():
         name = graph.replace("/", "_")
         print(f"making {name}", file=sys.stderr)
         write_onnx(bundle.document["graphs"][graph]["input"], layers_of(bundle, graph), BATCH,
                    folder / f"{name}.onnx")
-        add(name, bundle, graph, default, point["head_macs"], HEAD_TARGETS)
+        add(name, bundle, graph, saved, point["head_macs"], HEAD_TARGETS)
     (folder / "index.json").write_text(json.dumps(index, indent=1) + "\n")
 
 
