@@ -55,6 +55,19 @@ struct nn_pool {
     uint32_t pad_top, pad_left;
 };
 
+/* The last step of a tile of a Winograd convolution (nn/winograd.h): the 4 x 4
+ * outputs of 36 points, less where the picture ends. */
+struct nn_winograd_out {
+    const float *in;  /* a point's channels */
+    size_t in_stride; /* floats from point to point, in raster order */
+    uint32_t channels;
+    const float *residual;  /* laid out like `out`, or NULL */
+    float *out;             /* the first of height x width pixels */
+    size_t row_stride;      /* floats */
+    uint32_t height, width; /* 1 to 4 */
+    float lo, hi;
+};
+
 /* For the files of the levels: functions whose constant arguments shape their
  * code, and loops that must vanish so that arrays become registers. */
 #define NN_INLINE static inline __attribute__((always_inline))
@@ -77,6 +90,13 @@ struct nn_kernels {
     /* out[i] = clamp(a[i] + b[i]) */
     void (*add)(const float *a, const float *b, float *out, size_t count,
                 float lo, float hi);
+
+    /* Winograd's transforms, of channels in multiples of 16. winograd_in makes
+     * the 36 points of a window of 6 x 6 inputs; a row of the window begins
+     * row_stride floats behind the one before, a point out_stride. */
+    void (*winograd_in)(const float *in, size_t row_stride, uint32_t channels,
+                        float *out, size_t out_stride);
+    void (*winograd_out)(const struct nn_winograd_out *job);
 
     const struct nn_int8_kernels *int8; /* nn/int8.h */
 };

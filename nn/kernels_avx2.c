@@ -298,6 +298,14 @@ static void add_avx2(const float *a, const float *b, float *out, size_t count,
           rest);
 }
 
+#define NN_VECTOR __m256
+#define NN_VECTOR_LANES LANES
+#define NN_LOAD _mm256_loadu_ps
+#define NN_STORE _mm256_storeu_ps
+#define NN_SET _mm256_set1_ps
+#define NN_FMA _mm256_fmadd_ps
+#include "nn/kernels_winograd.h"
+
 const struct nn_kernels nn_kernels_avx2 = {
     .name = "avx2",
     .mr = MR,
@@ -306,6 +314,8 @@ const struct nn_kernels nn_kernels_avx2 = {
     .tile = tile_avx2,
     .dwconv = dwconv_avx2,
     .add = add_avx2,
+    .winograd_in = winograd_in,
+    .winograd_out = winograd_out,
     .int8 = &nn_int8_avx2,
 };
 
@@ -317,5 +327,7 @@ const struct nn_kernels nn_kernels_avxvnni = {
     .tile = tile_avx2,
     .dwconv = dwconv_avx2,
     .add = add_avx2,
+    .winograd_in = winograd_in,
+    .winograd_out = winograd_out,
     .int8 = &nn_int8_avxvnni,
 };

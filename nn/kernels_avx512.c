@@ -286,6 +286,14 @@ static void add_avx512(const float *a, const float *b, float *out, size_t count,
     }
 }
 
+#define NN_VECTOR __m512
+#define NN_VECTOR_LANES LANES
+#define NN_LOAD _mm512_loadu_ps
+#define NN_STORE _mm512_storeu_ps
+#define NN_SET _mm512_set1_ps
+#define NN_FMA _mm512_fmadd_ps
+#include "nn/kernels_winograd.h"
+
 const struct nn_kernels nn_kernels_avx512 = {
     .name = "avx512",
     .mr = MR,
@@ -294,6 +302,8 @@ const struct nn_kernels nn_kernels_avx512 = {
     .tile = tile_avx512,
     .dwconv = dwconv_avx512,
     .add = add_avx512,
+    .winograd_in = winograd_in,
+    .winograd_out = winograd_out,
     .int8 = &nn_int8_avx512,
 };
 
@@ -305,5 +315,7 @@ const struct nn_kernels nn_kernels_avx512vnni = {
     .tile = tile_avx512,
     .dwconv = dwconv_avx512,
     .add = add_avx512,
+    .winograd_in = winograd_in,
+    .winograd_out = winograd_out,
     .int8 = &nn_int8_avx512vnni,
 };

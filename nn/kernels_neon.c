@@ -340,6 +340,14 @@ static void add_neon(const float *a, const float *b, float *out, size_t count,
         rest);
 }
 
+#define NN_VECTOR float32x4_t
+#define NN_VECTOR_LANES VECTOR
+#define NN_LOAD vld1q_f32
+#define NN_STORE vst1q_f32
+#define NN_SET vdupq_n_f32
+#define NN_FMA(a, b, c) vfmaq_f32(c, a, b)
+#include "nn/kernels_winograd.h"
+
 const struct nn_kernels nn_kernels_neon = {
     .name = "neon",
     .mr = MR,
@@ -348,6 +356,8 @@ const struct nn_kernels nn_kernels_neon = {
     .tile = tile_neon,
     .dwconv = dwconv_neon,
     .add = add_neon,
+    .winograd_in = winograd_in,
+    .winograd_out = winograd_out,
     .int8 = &nn_int8_neon,
 };
 
@@ -359,5 +369,7 @@ const struct nn_kernels nn_kernels_neondot = {
     .tile = tile_neon,
     .dwconv = dwconv_neon,
     .add = add_neon,
+    .winograd_in = winograd_in,
+    .winograd_out = winograd_out,
     .int8 = &nn_int8_neondot,
 };

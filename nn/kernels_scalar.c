@@ -132,6 +132,15 @@ static void add_scalar(const float *a, const float *b, float *out, size_t count,
         out[i] = clamp_one(a[i] + b[i], lo, hi);
 }
 
+#define clamp_vector clamp_one
+#define NN_VECTOR float
+#define NN_VECTOR_LANES 1
+#define NN_LOAD(from) (*(from))
+#define NN_STORE(to, x) (*(to) = (x))
+#define NN_SET(x) (x)
+#define NN_FMA(a, b, c) ((a) * (b) + (c))
+#include "nn/kernels_winograd.h"
+
 const struct nn_kernels nn_kernels_scalar = {
     .name = "scalar",
     .mr = MR,
@@ -140,5 +149,7 @@ const struct nn_kernels nn_kernels_scalar = {
     .tile = tile_scalar,
     .dwconv = dwconv_scalar,
     .add = add_scalar,
+    .winograd_in = winograd_in,
+    .winograd_out = winograd_out,
     .int8 = &nn_int8_scalar,
 };

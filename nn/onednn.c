@@ -7,6 +7,7 @@
 
 #include "nn/cpu.h"
 #include "nn/onednn_api.h"
+#include "nn/winograd.h"
 
 enum { ALIGNMENT = 64 };
 
@@ -33,8 +34,8 @@ static bool always;
 
 /* From so many multiplications on it is faster, with few exceptions, measured
  * layer by layer (docs/PERFORMANCE.md): it does not copy windows, nor multiply
- * the zeros around a picture. With AVX2 its windows are faster only where the
- * weights are many. */
+ * the zeros around a picture. Winograd's fewer products it has not. With AVX2
+ * its windows are faster only where the weights are many. */
 enum { WINDOW_PAYS = 20000000, POINT_PAYS = 50000000, AVX2_CHANNELS = 256 };
 
 static bool pays(const struct nn_dense *dense, const struct nn_kernels *kernels)
@@ -44,6 +45,8 @@ static bool pays(const struct nn_dense *dense, const struct nn_kernels *kernels)
                             dense->out_channels * dense->in_channels *
                             (double)taps;
 
+    if (nn_winograd_pays(dense))
+        return false;
     if (taps == 1)
         return products >= POINT_PAYS;
     return products >= WINDOW_PAYS &&

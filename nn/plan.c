@@ -9,6 +9,7 @@
 #include "nn/conv.h"
 #include "nn/int8.h"
 #include "nn/shape.h"
+#include "nn/winograd.h"
 
 enum {
     ALIGN_FLOATS = 16,       /* 64 bytes, one cache line */
@@ -166,9 +167,8 @@ static void find_last_steps(struct planner *planner)
 static enum api_status place(struct planner *planner, struct value *value)
 {
     size_t values = nn_shape_floats(&value->shape);
-    size_t floats = aligned(value->type.scale > 0
-                                ? nn_int8_floats(values)
-                                : values);
+    size_t floats =
+        aligned(value->type.scale > 0 ? nn_int8_floats(values) : values);
     struct block *blocks = planner->blocks;
     size_t from = 0;
     uint32_t at = 0;
@@ -262,49 +262,32 @@ static void set_window(struct nn_step *step, const struct nn_node *node)
     }
 }
 
+static void need_scratch(struct planner *planner, size_t floats)
+{
+    if (floats > planner->gather_floats)
+        planner->gather_floats = floats;
+}
+
 static enum api_status pack_int8(struct planner *planner,
                                  const struct nn_node *node,
                                  struct nn_step *step)
 {
-    size_t floats = nn_int8_floats(nn_int8_scratch_bytes(step));
-
-    if (floats > planner->gather_floats)
-        planner->gather_floats = floats;
+    need_scratch(planner, nn_int8_floats(nn_int8_scratch_bytes(step)));
     return nn_weights_pack_int8(planner->weights, node, step->from_quant,
                                 &step->packed_int8, planner->error);
 }
 
-static enum api_status pack(struct planner *planner, uint32_t index,
-                            struct nn_step *step)
+/* A convolution of floats in one group: what a provider and Winograd's
+ * algorithm are for. */
+static bool is_dense(const struct nn_step *step)
 {
-    struct nn_node node = planner->graph->nodes[index];
-    size_t floats;
-
-    if (nn_step_is_int8(step))
-        return pack_int8(planner, &node, step);
-    if (node.op == NN_OP_AFFINE) /* its channels are those of its input */
-        node.out = node.inch = (struct nn_range){0, step->in.channels};
-    if (node.op == NN_OP_CONV) {
-        step->gather = step->groups != 1 || step->kernel[0] != 1 ||
-                       step->kernel[1] != 1 || step->stride[0] != 1 ||
-                       step->stride[1] != 1 || node.pad[0] || node.pad[1] ||
-                       node.pad[2] || node.pad[3];
-        floats = nn_conv_scratch_floats(step, planner->kernels->mr);
-        if (floats > planner->gather_floats)
-            planner->gather_floats = floats;
-    }
-    return nn_weights_pack(planner->weights, &node, &step->packed,
-                           planner->error);
+    return step->op == NN_OP_CONV && step->groups == 1 &&
+           !nn_step_is_int8(step) && step->with_quant.scale <= 0;
 }
 
-/* Asks the provider, if there is one, for the layer of a dense convolution of
- * floats; what follows the clamp is left to us. */
-static enum api_status provide(struct planner *planner,
-                               const struct nn_node *node,
-                               struct nn_step *step)
+static struct nn_dense dense_of(const struct nn_step *step)
 {
-    const struct nn_provider *provider = planner->plan->provider;
-    const struct nn_dense dense = {
+    return (struct nn_dense){
         .in_height = step->in.height,
         .in_width = step->in.width,
         .in_channels = step->in.channels,
@@ -319,11 +302,59 @@ static enum api_status provide(struct planner *planner,
         .lo = step->lo,
         .hi = step->hi,
     };
-    enum api_status status;
-    size_t floats;
+}
 
-    if (!provider || step->op != NN_OP_CONV || step->groups != 1 ||
-        nn_step_is_int8(step) || step->with_quant.scale > 0 ||
+static enum api_status pack_conv(struct planner *planner,
+                                 const struct nn_node *node,
+                                 struct nn_step *step)
+{
+    const struct nn_dense dense = dense_of(step);
+    const uint32_t mr = planner->kernels->mr;
+    enum api_status status = API_OK;
+
+    if (is_dense(step) && nn_winograd_pays(&dense))
+        status = nn_weights_pack_winograd(planner->weights, node, &step->packed,
+                                          planner->error);
+    step->winograd = step->packed != NULL;
+    if (step->winograd) {
+        need_scratch(planner, nn_winograd_scratch_floats(step, mr));
+        return API_OK;
+    }
+    step->gather = step->groups != 1 || step->kernel[0] != 1 ||
+                   step->kernel[1] != 1 || step->stride[0] != 1 ||
+                   step->stride[1] != 1 || node->pad[0] || node->pad[1] ||
+                   node->pad[2] || node->pad[3];
+    need_scratch(planner, nn_conv_scratch_floats(step, mr));
+    return status == API_OK ? nn_weights_pack(planner->weights, node,
+                                              &step->packed, planner->error)
+                            : status;
+}
+
+static enum api_status pack(struct planner *planner, uint32_t index,
+                            struct nn_step *step)
+{
+    struct nn_node node = planner->graph->nodes[index];
+
+    if (nn_step_is_int8(step))
+        return pack_int8(planner, &node, step);
+    if (node.op == NN_OP_AFFINE) /* its channels are those of its input */
+        node.out = node.inch = (struct nn_range){0, step->in.channels};
+    if (node.op == NN_OP_CONV)
+        return pack_conv(planner, &node, step);
+    return nn_weights_pack(planner->weights, &node, &step->packed,
+                           planner->error);
+}
+
+/* Asks the provider, if there is one, for the layer of a dense convolution of
+ * floats; what follows the clamp is left to us. */
+static enum api_status provide(struct planner *planner,
+                               const struct nn_node *node, struct nn_step *step)
+{
+    const struct nn_provider *provider = planner->plan->provider;
+    const struct nn_dense dense = dense_of(step);
+    enum api_status status;
+
+    if (!provider || !is_dense(step) ||
         !provider->wants(&dense, planner->kernels))
         return API_OK;
     status = nn_weights_provide(planner->weights, provider, node, &dense,
@@ -331,9 +362,7 @@ static enum api_status provide(struct planner *planner,
     if (!step->layer)
         return status;
     step->handle = planner->plan->layer_count++;
-    floats = provider->scratch_floats(step->layer);
-    if (floats > planner->gather_floats)
-        planner->gather_floats = floats;
+    need_scratch(planner, provider->scratch_floats(step->layer));
     return status;
 }
 

@@ -40,6 +40,7 @@ struct nn_step {
     struct nn_shape other; /* of a second operand */
     bool residual;         /* conv, linear: adds `with` before clamping */
     bool gather;           /* conv: windows are copied together first */
+    bool winograd;         /* conv: is run by nn/winograd.h */
     bool ends_stage;       /* the last of a stage: see nn_plan_run_batch */
     uint32_t kernel[2], stride[2], pad[2]; /* y, x; pad: top, left */
     uint32_t dilation[2], groups;          /* conv, linear */

@@ -6,6 +6,7 @@
 #include "nn/int8.h"
 #include "nn/operators.h"
 #include "nn/plan.h"
+#include "nn/winograd.h"
 
 struct memory {
     float *arena; /* one picture's values */
@@ -184,6 +185,11 @@ static struct nn_span run_part(const struct nn_plan *plan,
     if (step->layer)
         return part.index == 0 ? run_layer(plan, step, memory, scratch)
                                : (struct nn_span){0, 0};
+    if (step->winograd) {
+        nn_winograd_run(plan->kernels, step, part, from,
+                        step->residual ? with : NULL, to, scratch);
+        return (struct nn_span){0, 0};
+    }
     switch (step->op) {
     case NN_OP_CONV:
     case NN_OP_LINEAR:

@@ -11,13 +11,17 @@
 #include "nn/half.h"
 #include "nn/int8.h"
 #include "nn/threads.h"
+#include "nn/winograd.h"
 
 enum { FIRST_SLOTS = 64 };
 
 /* 14 rows of so many floats take 28 KiB of a first-level cache. */
 enum { CHUNK_DEPTH = 512 };
 
-enum kind { FLOATS, BYTES, CONSTANTS, LAYER };
+/* Winograd's weights are four times as many as a plain convolution's. */
+enum { POINTS_BYTES_MAX = API_LIMIT_PACKED_BYTES / 4 };
+
+enum kind { FLOATS, POINTS, BYTES, CONSTANTS, LAYER };
 
 /* One thing packed. */
 struct entry {
@@ -37,6 +41,7 @@ struct nn_weights {
     size_t slot_count;   /* a power of two */
     size_t used;
     size_t bytes;
+    size_t points_bytes; /* of these, of POINTS */
     struct nn_bump bump; /* what `packed` points to, but providers' layers */
 };
 
@@ -285,6 +290,51 @@ static void pack_panels(const struct nn_weights *weights,
         }
 }
 
+/* Floats of one point's panels: for each column its bias, then its weights. */
+static size_t point_floats(const struct nn_weights *weights,
+                           const struct nn_node *node)
+{
+    const size_t half = weights->kernels->nr / 2;
+    const size_t columns = node->out.to - node->out.from;
+    const size_t channels = node->inch.to - node->inch.from;
+
+    return (columns + half - 1) / half * half * (channels + 1);
+}
+
+static void pack_points(const struct nn_weights *weights,
+                        const struct nn_node *node, float *to)
+{
+    enum { TAPS = 9, WITH_BIAS = 7 }; /* the point (1, 1) of 6 x 6 */
+    const struct nn_tensor *weight = node->weight;
+    const uint32_t nr = weights->kernels->nr;
+    const uint32_t columns = node->out.to - node->out.from;
+    const uint32_t channels = node->inch.to - node->inch.from;
+    const size_t all_channels = weight->dims[weight->rank - 1];
+    const size_t stride = point_floats(weights, node);
+
+    for (uint32_t n = 0; n < columns; n++) {
+        const uint32_t panel = n / nr * nr;
+        const uint32_t width = columns - panel <= nr / 2 ? nr / 2 : nr;
+        const float scale = element_or(node->scale, n, 1.0f);
+        float *at = to + (size_t)panel * (channels + 1) + n % nr;
+
+        at[WITH_BIAS * stride] = element_or(node->bias, n, 0.0f);
+        for (uint32_t c = 0; c < channels; c++) {
+            float taps[TAPS], points[NN_WINOGRAD_POINTS];
+
+            for (size_t tap = 0; tap < TAPS; tap++)
+                taps[tap] =
+                    scale * element(weight, ((node->out.from + n) * TAPS +
+                                             tap) * all_channels +
+                                                node->inch.from + c);
+            nn_winograd_weights(taps, points);
+            at += width;
+            for (size_t point = 0; point < NN_WINOGRAD_POINTS; point++)
+                at[point * stride] = points[point];
+        }
+    }
+}
+
 static void pack_blocks(const struct nn_weights *weights,
                         const struct nn_node *node, float *to)
 {
@@ -349,6 +399,9 @@ static size_t packed_bytes(const struct nn_weights *weights,
         return nn_int8_weight_bytes(int8, &entry->node);
     case CONSTANTS:
         return nn_int8_constant_bytes(int8, &entry->node);
+    case POINTS:
+        return NN_WINOGRAD_POINTS * point_floats(weights, &entry->node) *
+               sizeof(float);
     default:
         return packed_floats(weights, &entry->node) * sizeof(float);
     }
@@ -374,6 +427,9 @@ static enum api_status fill(const struct nn_weights *weights,
     case CONSTANTS:
         return nn_int8_pack_constants(int8, node, entry->in, totals,
                                       entry->packed, error);
+    case POINTS:
+        pack_points(weights, node, entry->packed);
+        return API_OK;
     default:
         if (is_depthwise(node->op))
             pack_blocks(weights, node, entry->packed);
@@ -443,6 +499,27 @@ enum api_status nn_weights_pack(struct nn_weights *weights,
     return status;
 }
 
+enum api_status nn_weights_pack_winograd(struct nn_weights *weights,
+                                         const struct nn_node *node,
+                                         const float **packed,
+                                         struct api_error *error)
+{
+    struct entry points = {.kind = POINTS, .node = *node};
+    const size_t before = weights->bytes;
+    enum api_status status;
+
+    *packed = NULL;
+    if (packed_bytes(weights, &points) >
+        POINTS_BYTES_MAX - weights->points_bytes)
+        return API_OK;
+    status = obtain(weights, &points, NULL, error);
+    if (status != API_OK)
+        return status;
+    weights->points_bytes += weights->bytes - before;
+    *packed = points.packed;
+    return API_OK;
+}
+
 enum api_status nn_weights_pack_int8(struct nn_weights *weights,
                                      const struct nn_node *node,
                                      struct nn_quant in,
@@ -490,10 +567,8 @@ enum api_status nn_weights_provide(struct nn_weights *weights,
                                    const struct nn_layer **layer,
                                    struct api_error *error)
 {
-    struct entry entry = {.kind = LAYER,
-                          .node = *node,
-                          .dense = *dense,
-                          .provider = provider};
+    struct entry entry = {
+        .kind = LAYER, .node = *node, .dense = *dense, .provider = provider};
     struct entry *slot = find(weights, &entry);
     const size_t ours = packed_floats(weights, node);
     const size_t depth =
@@ -511,8 +586,8 @@ enum api_status nn_weights_provide(struct nn_weights *weights,
     if (!plain)
         return api_fail(error, API_NO_MEMORY, "no memory for the weights");
     fill_plain(node, plain);
-    entry.packed = provider->open(dense, weights->kernels, plain,
-                                  plain + depth * columns);
+    entry.packed =
+        provider->open(dense, weights->kernels, plain, plain + depth * columns);
     free(plain);
     if (!entry.packed)
         return API_OK;

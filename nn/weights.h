@@ -60,6 +60,16 @@ enum api_status nn_weights_pack(struct nn_weights *weights,
                                 const struct nn_node *node,
                                 const float **packed, struct api_error *error);
 
+/* Packs a 3x3 conv in one group for nn/winograd.h: for each of its points, in
+ * order, the layout of struct nn_tile with the channels as k. The biases are at
+ * the point (1, 1), which each output takes once; zeros are at the others'.
+ * *packed is NULL if a quarter of API_LIMIT_PACKED_BYTES is full of them: plain
+ * convolution has a fourth of the weights. Errors as of nn_weights_pack. */
+enum api_status nn_weights_pack_winograd(struct nn_weights *weights,
+                                         const struct nn_node *node,
+                                         const float **packed,
+                                         struct api_error *error);
+
 /* What int8 kernels read of a node (nn/int8.h). */
 struct nn_packed_int8 {
     const uint8_t *weights, *constants;

@@ -98,7 +98,7 @@ START_TEST(only_large_layers_load_it)
     ck_assert_uint_eq(layers_of(level, 28, 3, 256, 256, 2), 0);
     ck_assert_uint_eq(layers_of(&nn_kernels_scalar, 14, 3, 256, 256, 1), 0);
     ck_assert(!library_is_mapped());
-    ck_assert_uint_eq(layers_of(level, 14, 3, 256, 256, 1), 1);
+    ck_assert_uint_eq(layers_of(level, 7, 3, 512, 512, 1), 1);
     ck_assert_uint_eq(layers_of(level, 28, 1, 256, 256, 1), 1);
     ck_assert(library_is_mapped());
 }
@@ -109,7 +109,7 @@ START_TEST(the_environment_overrides)
     struct api_error error = {0};
 
     use("off");
-    ck_assert_uint_eq(layers_of(level, 14, 3, 256, 256, 1), 0);
+    ck_assert_uint_eq(layers_of(level, 7, 3, 512, 512, 1), 0);
     ck_assert(!library_is_mapped());
     use("");
     ck_assert_uint_eq(layers_of(level, 5, 3, 4, 4, 1), 0);
@@ -148,7 +148,7 @@ START_TEST(what_it_refuses_is_ours)
                                                 .open = open_none};
 
     nn_provider_use(&refusing);
-    ck_assert_uint_eq(layers_of(level, 14, 3, 256, 256, 1), 0);
+    ck_assert_uint_eq(layers_of(level, 7, 3, 512, 512, 1), 0);
 }
 END_TEST
 
