@@ -8,31 +8,17 @@
 #include "api/limits.h"
 #include "nn/conv.h"
 #include "nn/int8.h"
+#include "nn/place.h"
 #include "nn/shape.h"
 #include "nn/winograd.h"
-
-enum {
-    ALIGN_FLOATS = 16,       /* 64 bytes, one cache line */
-    STAGE_BYTES = 512 << 10, /* half of what most second-level caches hold */
-};
-
-#define ARENA_FLOATS_MAX (API_LIMIT_ARENA_BYTES / sizeof(float))
 
 /* What the planner knows of a value. Value i + 1 is made by node i. */
 struct value {
     struct nn_shape shape;
     struct nn_quant type; /* scale 0: F32 */
-    struct nn_place place;
-    uint32_t readers;   /* nodes that read it and are needed themselves */
-    uint32_t last_step; /* the last one that reads it */
-    uint32_t swallows;  /* value of the add fused into its node, or 0 */
-    bool swallowed;     /* made by an add that was fused away */
-};
-
-/* A part of the arena in use at some step. */
-struct block {
-    size_t from, to;
-    uint32_t last_step;
+    uint32_t readers;     /* nodes that read it and are needed themselves */
+    uint32_t swallows;    /* value of the add fused into its node, or 0 */
+    bool swallowed;       /* made by an add that was fused away */
 };
 
 struct planner {
@@ -44,15 +30,8 @@ struct planner {
     struct value *values;    /* [node_count + 1] */
     struct nn_shape *shapes; /* [node_count + 1], as nn_shape_infer wants */
     struct nn_quant *types;  /* likewise, for nn_int8_infer */
-    struct block *blocks;    /* sorted by offset */
-    uint32_t block_count;
-    size_t gather_floats;
+    struct nn_uses *uses;    /* of the steps */
 };
-
-static size_t aligned(size_t floats)
-{
-    return (floats + ALIGN_FLOATS - 1) / ALIGN_FLOATS * ALIGN_FLOATS;
-}
 
 static enum api_status infer_shapes(struct planner *planner)
 {
@@ -145,60 +124,6 @@ static uint32_t residual_of(const struct planner *planner, uint32_t node)
     return in[0] == node + 1 ? in[1] : in[0];
 }
 
-static void find_last_steps(struct planner *planner)
-{
-    uint32_t step = 0;
-
-    for (uint32_t i = 0; i < planner->graph->node_count; i++) {
-        const struct nn_node *node = &planner->graph->nodes[i];
-
-        if (!has_step(planner, i))
-            continue;
-        for (uint8_t k = 0; k < node->in_count; k++)
-            planner->values[node->in[k]].last_step = step;
-        if (planner->values[i + 1].swallows)
-            planner->values[residual_of(planner, i)].last_step = step;
-        step++;
-    }
-    planner->plan->step_count = step;
-}
-
-/* First fit among the blocks in use. */
-static enum api_status place(struct planner *planner, struct value *value)
-{
-    size_t values = nn_shape_floats(&value->shape);
-    size_t floats =
-        aligned(value->type.scale > 0 ? nn_int8_floats(values) : values);
-    struct block *blocks = planner->blocks;
-    size_t from = 0;
-    uint32_t at = 0;
-
-    while (at < planner->block_count && blocks[at].from - from < floats)
-        from = blocks[at++].to;
-    if (floats > ARENA_FLOATS_MAX || from > ARENA_FLOATS_MAX - floats)
-        return api_fail(planner->error, API_BAD_BUNDLE,
-                        "graph %s needs more than %u MiB of memory",
-                        planner->graph->name, API_LIMIT_ARENA_BYTES >> 20);
-    memmove(blocks + at + 1, blocks + at,
-            (planner->block_count - at) * sizeof *blocks);
-    blocks[at] = (struct block){from, from + floats, value->last_step};
-    planner->block_count++;
-    value->place = (struct nn_place){NN_AT_ARENA, from};
-    if (from + floats > planner->plan->gather_offset)
-        planner->plan->gather_offset = from + floats;
-    return API_OK;
-}
-
-static void release_read(struct planner *planner, uint32_t step)
-{
-    uint32_t kept = 0;
-
-    for (uint32_t i = 0; i < planner->block_count; i++)
-        if (planner->blocks[i].last_step > step)
-            planner->blocks[kept++] = planner->blocks[i];
-    planner->block_count = kept;
-}
-
 static void set_act(struct nn_step *step, const struct nn_node *node)
 {
     step->lo = -INFINITY;
@@ -264,8 +189,8 @@ static void set_window(struct nn_step *step, const struct nn_node *node)
 
 static void need_scratch(struct planner *planner, size_t floats)
 {
-    if (floats > planner->gather_floats)
-        planner->gather_floats = floats;
+    if (floats > planner->plan->gather_floats)
+        planner->plan->gather_floats = floats;
 }
 
 static enum api_status pack_int8(struct planner *planner,
@@ -366,75 +291,50 @@ static enum api_status provide(struct planner *planner,
     return status;
 }
 
-/* A layer adds to what its output held, so that it best lies where the residual
- * does, if nobody needs that any more and it is not being read as the input. */
-static bool take_over(struct planner *planner, const struct nn_step *step,
-                      const struct value *residual, uint32_t number,
-                      struct value *value)
-{
-    if (!step->layer || residual->last_step != number ||
-        residual->place.memory != NN_AT_ARENA ||
-        (step->from.memory == NN_AT_ARENA &&
-         step->from.offset == residual->place.offset))
-        return false;
-    value->place = residual->place;
-    for (uint32_t i = 0; i < planner->block_count; i++)
-        if (planner->blocks[i].from == value->place.offset)
-            planner->blocks[i].last_step = value->last_step;
-    return true;
-}
-
+/* All of a step but where its values lie. */
 static enum api_status make_step(struct planner *planner, uint32_t index,
                                  uint32_t number)
 {
     const struct nn_node *node = &planner->graph->nodes[index];
+    const struct value *values = planner->values;
     struct nn_step *step = &planner->plan->steps[number];
-    struct value *values = planner->values;
-    const struct value *residual = NULL;
-    uint32_t made = index + 1;
+    struct nn_uses *uses = &planner->uses[number];
     enum api_status status;
 
+    *uses = (struct nn_uses){.from = node->in[0], .made = index + 1};
     step->op = node->op;
     step->in = values[node->in[0]].shape;
-    step->from = values[node->in[0]].place;
     step->from_quant = values[node->in[0]].type;
-    step->made_quant = values[made].type;
+    step->made_quant = values[index + 1].type;
     set_act(step, node);
     set_particulars(step, node);
     set_window(step, node);
     if (node->in_count == 2) {
-        step->with = values[node->in[1]].place;
-        step->other = values[node->in[1]].shape;
-        step->with_quant = values[node->in[1]].type;
+        uses->with = node->in[1];
+        uses->has_with = true;
     }
-    if (values[made].swallows) {
-        residual = &values[residual_of(planner, index)];
+    if (values[index + 1].swallows) {
         step->residual = true;
-        step->with = residual->place;
-        step->with_quant = residual->type;
-        made = values[made].swallows;
-        set_act(step, &planner->graph->nodes[made - 1]);
+        uses->with = residual_of(planner, index);
+        uses->has_with = true;
+        uses->made = values[index + 1].swallows;
+        set_act(step, &planner->graph->nodes[uses->made - 1]);
     }
-    step->out = values[made].shape;
-    step->to_quant = values[made].type;
+    if (uses->has_with) {
+        step->other = values[uses->with].shape;
+        step->with_quant = values[uses->with].type;
+    }
+    step->out = values[uses->made].shape;
+    step->to_quant = values[uses->made].type;
     status = provide(planner, node, step);
-    if (status != API_OK)
-        return status;
-    if (made == planner->graph->node_count)
-        values[made].place = (struct nn_place){NN_AT_OUTPUT, 0};
-    else if (!residual ||
-             !take_over(planner, step, residual, number, &values[made]))
-        status = place(planner, &values[made]);
-    step->to = values[made].place;
     if (status == API_OK && !step->layer &&
         (node->op == NN_OP_CONV || node->op == NN_OP_DWCONV ||
          node->op == NN_OP_LINEAR || node->op == NN_OP_AFFINE))
         status = pack(planner, index, step);
-    release_read(planner, number);
     return status;
 }
 
-static size_t weight_bytes(const struct nn_step *step)
+size_t nn_step_weight_bytes(const struct nn_step *step)
 {
     size_t taps = (size_t)step->kernel[0] * step->kernel[1];
     size_t values;
@@ -454,47 +354,27 @@ static size_t weight_bytes(const struct nn_step *step)
     return nn_step_is_int8(step) ? values : values * sizeof(float);
 }
 
-/* As many steps to a stage as fit; one with more weights is a stage itself. */
-static void end_stages(struct nn_plan *plan)
-{
-    size_t held = 0;
-
-    for (uint32_t i = 0; i < plan->step_count; i++) {
-        size_t bytes = weight_bytes(&plan->steps[i]);
-
-        if (i > 0 && held + bytes > STAGE_BYTES) {
-            plan->steps[i - 1].ends_stage = true;
-            held = 0;
-        }
-        held += bytes;
-    }
-    plan->steps[plan->step_count - 1].ends_stage = true;
-}
-
 static enum api_status make_steps(struct planner *planner)
 {
     struct nn_plan *plan = planner->plan;
+    const uint32_t nodes = planner->graph->node_count;
     uint32_t number = 0;
 
+    for (uint32_t i = 0; i < nodes; i++)
+        plan->step_count += has_step(planner, i);
     plan->steps = calloc(plan->step_count, sizeof *plan->steps);
-    if (!plan->steps)
+    planner->uses = calloc(plan->step_count, sizeof *planner->uses);
+    if (!plan->steps || !planner->uses)
         return api_fail(planner->error, API_NO_MEMORY, "no memory to plan");
-    planner->values[0].place = (struct nn_place){NN_AT_INPUT, 0};
-    for (uint32_t i = 0; i < planner->graph->node_count; i++)
+    for (uint32_t i = 0; i < nodes; i++)
         if (has_step(planner, i)) {
             enum api_status status = make_step(planner, i, number++);
 
             if (status != API_OK)
                 return status;
         }
-    end_stages(plan);
-    plan->gather_floats = aligned(planner->gather_floats);
-    if (plan->gather_floats > ARENA_FLOATS_MAX - plan->gather_offset)
-        return api_fail(planner->error, API_BAD_BUNDLE,
-                        "graph %s needs more than %u MiB of memory",
-                        planner->graph->name, API_LIMIT_ARENA_BYTES >> 20);
-    plan->arena_floats = plan->gather_offset + plan->gather_floats;
-    return API_OK;
+    return nn_place_values(plan, planner->uses, nodes + 1, nodes,
+                           planner->graph->name, planner->error);
 }
 
 static enum api_status build(const struct nn_graph *graph,
@@ -515,9 +395,7 @@ static enum api_status build(const struct nn_graph *graph,
     planner.values = calloc(count, sizeof *planner.values);
     planner.shapes = calloc(count, sizeof *planner.shapes);
     planner.types = calloc(count, sizeof *planner.types);
-    planner.blocks = calloc(count, sizeof *planner.blocks);
-    if (!planner.plan || !planner.values || !planner.shapes || !planner.types ||
-        !planner.blocks) {
+    if (!planner.plan || !planner.values || !planner.shapes || !planner.types) {
         status = api_fail(error, API_NO_MEMORY, "no memory to plan");
         goto out;
     }
@@ -530,14 +408,13 @@ static enum api_status build(const struct nn_graph *graph,
     planner.plan->out = planner.shapes[graph->node_count];
     count_readers(&planner);
     fuse_additions(&planner);
-    find_last_steps(&planner);
     status = make_steps(&planner);
     if (status != API_OK)
         goto out;
     *plan = planner.plan;
     planner.plan = NULL;
 out:
-    free(planner.blocks);
+    free(planner.uses);
     free(planner.types);
     free(planner.shapes);
     free(planner.values);

@@ -22,9 +22,10 @@ static inline size_t nn_shape_floats(const struct nn_shape *shape)
     return (size_t)shape->height * shape->width * shape->channels;
 }
 
-/* Where a value lies during a run: in the caller's input or output, or at an
- * offset (in floats) in the arena. */
-enum nn_memory { NN_AT_INPUT, NN_AT_OUTPUT, NN_AT_ARENA };
+/* Where a value lies during a run: in the caller's input or output, at an
+ * offset (in floats) in the arena, or some rows of it between two steps of a
+ * chain, at an offset in that part of a thread's working memory. */
+enum nn_memory { NN_AT_INPUT, NN_AT_OUTPUT, NN_AT_ARENA, NN_AT_CHAIN };
 
 struct nn_place {
     enum nn_memory memory;
@@ -41,7 +42,9 @@ struct nn_step {
     bool residual;         /* conv, linear: adds `with` before clamping */
     bool gather;           /* conv: windows are copied together first */
     bool winograd;         /* conv: is run by nn/winograd.h */
-    bool ends_stage;       /* the last of a stage: see nn_plan_run_batch */
+    bool begins_stage;     /* see nn_plan_run_batch; the first does anyway */
+    uint32_t chain_steps;  /* that run together from this one on (nn/chain.h) */
+    uint32_t chain_rows;   /* of their output at a time; 0 for one step */
     uint32_t kernel[2], stride[2], pad[2]; /* y, x; pad: top, left */
     uint32_t dilation[2], groups;          /* conv, linear */
     const float *packed;                   /* lent by the nn_weights */
@@ -59,9 +62,12 @@ struct nn_step {
     /* Types of the operands and of the result; scale 0 where they are F32. A
      * step with one that is not is an int8 step (nn/int8.h). */
     struct nn_quant from_quant, with_quant, to_quant;
-    struct nn_quant made_quant;  /* residual: before the addition */
+    struct nn_quant made_quant;        /* residual: before the addition */
     struct nn_packed_int8 packed_int8; /* in place of `packed` */
 };
+
+/* Bytes of its weights, as many as its products need. */
+size_t nn_step_weight_bytes(const struct nn_step *step);
 
 static inline bool nn_step_is_int8(const struct nn_step *step)
 {
@@ -77,6 +83,7 @@ struct nn_plan {
     struct nn_step *steps;
     size_t gather_offset; /* in the arena, in floats */
     size_t gather_floats; /* for each thread, a multiple of a cache line */
+    size_t chain_offset;  /* in these, of what lies at NN_AT_CHAIN */
     size_t arena_floats;  /* of one thread; at most API_LIMIT_ARENA_BYTES */
     const struct nn_provider *provider; /* who runs the steps' layers */
     uint32_t layer_count;               /* steps that have one */

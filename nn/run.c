@@ -1,12 +1,10 @@
 /* Runs a plan: no allocation, no lock, no question which CPU this is. */
 #include <string.h>
 
-#include "nn/activate.h"
-#include "nn/conv.h"
-#include "nn/int8.h"
-#include "nn/operators.h"
+#include "nn/band.h"
+#include "nn/chain.h"
 #include "nn/plan.h"
-#include "nn/winograd.h"
+#include "nn/step.h"
 
 struct memory {
     float *arena; /* one picture's values */
@@ -35,192 +33,135 @@ static float *target(const struct memory *memory, const struct nn_place *place)
                                          : memory->arena + place->offset;
 }
 
-/* The output rows of a part, as if the picture began and ended with them: rows
- * of the input above and below count as long as a window reaches them. */
-struct band {
-    struct nn_span rows;
-    size_t in_row; /* the first that a window may reach */
-    uint32_t pad_top;
+static float *scratch_of(const struct nn_plan *plan,
+                         const struct memory *memory, struct nn_part part)
+{
+    return memory->scratch + part.index * plan->gather_floats;
+}
+
+static void run_step(const struct nn_plan *plan, const struct nn_step *step,
+                     struct nn_part part, const struct memory *memory)
+{
+    const struct nn_operands operands = {
+        .from = source(memory, &step->from),
+        .with = source(memory, &step->with),
+        .to = target(memory, &step->to),
+        .scratch = scratch_of(plan, memory, part),
+        .handles = memory->handles,
+    };
+
+    nn_step_run(plan, step, part, &operands);
+}
+
+/* One thread's run of a chain. Of what step i but the last makes, `held` are
+ * the rows that are there, the first of them where the value's place begins. */
+struct chain {
+    const struct nn_plan *plan;
+    const struct nn_step *steps;
+    const struct memory *memory;
+    float *scratch;
+    struct nn_span held[NN_CHAIN_STEPS_MAX];
 };
 
-static struct band band_of(const struct nn_step *step, struct nn_part part)
+static uint8_t *held_rows(const struct chain *chain, uint32_t step)
 {
-    struct band band = {nn_part_span(part, step->out.height), 0, 0};
-    size_t above = band.rows.from * step->stride[0];
+    return (uint8_t *)(chain->scratch + chain->plan->chain_offset +
+                       chain->steps[step].to.offset);
+}
 
-    if (above > step->pad[0])
-        band.in_row = above - step->pad[0];
+/* Makes room for rows that a window after row `from` reaches. */
+static void drop_rows(struct chain *chain, uint32_t step, size_t from)
+{
+    const size_t row_bytes =
+        nn_band_row_bytes(&chain->steps[step].out, chain->steps[step].to_quant);
+    struct nn_span *held = &chain->held[step];
+    uint8_t *rows = held_rows(chain, step);
+
+    if (from < held->to) {
+        memmove(rows, rows + (from - held->from) * row_bytes,
+                (held->to - from) * row_bytes);
+        held->from = from;
+    } else {
+        *held = (struct nn_span){from, from};
+    }
+}
+
+static void run_rows(struct chain *chain, uint32_t number, struct nn_span rows)
+{
+    const struct nn_step *step = &chain->steps[number];
+    const struct nn_step band = nn_band_step(step, rows);
+    const size_t in_row = nn_band_row_bytes(&step->in, step->from_quant);
+    const size_t with_row = nn_band_row_bytes(&step->out, step->with_quant);
+    const size_t out_row = nn_band_row_bytes(&step->out, step->to_quant);
+    const size_t first = nn_band_reach(step, rows).from;
+    const uint8_t *from = (const uint8_t *)source(chain->memory, &step->from);
+    const uint8_t *with = (const uint8_t *)source(chain->memory, &step->with);
+    struct nn_operands operands = {.scratch = chain->scratch};
+
+    if (number > 0)
+        operands.from = held_rows(chain, number - 1) +
+                        (first - chain->held[number - 1].from) * in_row;
     else
-        band.pad_top = step->pad[0] - (uint32_t)above;
-    if (band.in_row > step->in.height) /* windows in the padding below */
-        band.in_row = step->in.height;
-    return band;
-}
-
-/* Floats of one row of a shape. */
-static size_t row_floats(const struct nn_shape *shape)
-{
-    return (size_t)shape->width * shape->channels;
-}
-
-/* What each part of a step has written, in floats of its output. */
-static struct nn_span run_dwconv(const struct nn_plan *plan,
-                                 const struct nn_step *step,
-                                 struct nn_part part, const float *from,
-                                 float *to)
-{
-    const struct band band = band_of(step, part);
-    const size_t in_row = row_floats(&step->in);
-    const size_t out_row = row_floats(&step->out);
-    const struct nn_dwconv job = {
-        .in = from + band.in_row * in_row,
-        .out = to + band.rows.from * out_row,
-        .blocks = step->packed,
-        .in_height = step->in.height - (uint32_t)band.in_row,
-        .in_width = step->in.width,
-        .out_height = (uint32_t)(band.rows.to - band.rows.from),
-        .out_width = step->out.width,
-        .channels = step->in.channels,
-        .kernel_height = step->kernel[0],
-        .kernel_width = step->kernel[1],
-        .stride_y = step->stride[0],
-        .stride_x = step->stride[1],
-        .pad_top = band.pad_top,
-        .pad_left = step->pad[1],
-        .lo = step->lo,
-        .hi = step->hi,
-    };
-
-    plan->kernels->dwconv(&job);
-    return (struct nn_span){band.rows.from * out_row, band.rows.to * out_row};
-}
-
-static struct nn_span run_pool(const struct nn_step *step, struct nn_part part,
-                               const float *from, float *to)
-{
-    const struct band band = band_of(step, part);
-    const size_t in_row = row_floats(&step->in);
-    const size_t out_row = row_floats(&step->out);
-    const struct nn_pool job = {
-        .in = from + band.in_row * in_row,
-        .out = to + band.rows.from * out_row,
-        .in_height = step->in.height - (uint32_t)band.in_row,
-        .in_width = step->in.width,
-        .out_height = (uint32_t)(band.rows.to - band.rows.from),
-        .out_width = step->out.width,
-        .channels = step->in.channels,
-        .kernel_height = step->kernel[0],
-        .kernel_width = step->kernel[1],
-        .stride_y = step->stride[0],
-        .stride_x = step->stride[1],
-        .pad_top = band.pad_top,
-        .pad_left = step->pad[1],
-    };
-
-    if (step->op == NN_OP_MAXPOOL)
-        nn_max_pool(&job);
+        operands.from = from + first * in_row;
+    if (step->residual)
+        operands.with = with + rows.from * with_row;
+    if (number + 1 < chain->steps->chain_steps)
+        operands.to = held_rows(chain, number) +
+                      (rows.from - chain->held[number].from) * out_row;
     else
-        nn_average_pool(&job);
-    return (struct nn_span){band.rows.from * out_row, band.rows.to * out_row};
+        operands.to =
+            (uint8_t *)target(chain->memory, &step->to) + rows.from * out_row;
+    nn_step_run(chain->plan, &band, (struct nn_part){0, 1, NULL}, &operands);
 }
 
-/* The whole of another library's layer. */
-static struct nn_span run_layer(const struct nn_plan *plan,
-                                const struct nn_step *step,
-                                const struct memory *memory, float *scratch)
+/* Some rows of the chain's output: from behind, which rows each step is to add
+ * to those that are there; then all of them. */
+static void run_band(struct chain *chain, struct nn_span rows)
 {
-    const size_t floats = nn_shape_floats(&step->out);
-    const float *with = source(memory, &step->with);
-    float *to = target(memory, &step->to);
+    const uint32_t last = chain->steps->chain_steps - 1;
+    struct nn_span wanted[NN_CHAIN_STEPS_MAX] = {{0, 0}};
+    uint32_t first = last;
 
-    if (step->residual && with != to)
-        memcpy(to, with, floats * sizeof *to);
-    plan->provider->run(memory->handles[step->handle],
-                        source(memory, &step->from), to, scratch);
-    return (struct nn_span){0, floats};
-}
+    for (wanted[last] = rows; first > 0; first--) {
+        const struct nn_span reach =
+            nn_band_reach(&chain->steps[first], wanted[first]);
+        const struct nn_span *held = &chain->held[first - 1];
 
-/* Steps too short or too rare to be shared: the first thread does them. */
-static struct nn_span run_whole(const struct nn_step *step, const float *from,
-                                const float *with, float *to)
-{
-    const size_t floats = nn_shape_floats(&step->out);
-
-    switch (step->op) {
-    case NN_OP_SOFTMAX:
-        nn_softmax(from, to, floats / step->out.channels, step->out.channels);
-        break;
-    case NN_OP_MUL:
-        nn_multiply(step, from, with, to);
-        break;
-    case NN_OP_CONCAT:
-        nn_concatenate(step, from, with, to);
-        break;
-    case NN_OP_LAYER_NORM:
-        nn_layer_norm(step, from, to);
-        break;
-    case NN_OP_RESIZE:
-        nn_resize_value(step, from, to);
-        break;
-    default: /* NN_OP_DEPTH_TO_SPACE: the last that is left */
-        nn_depth_to_space(step, from, to);
-        break;
+        drop_rows(chain, first - 1, reach.from);
+        if (reach.to <= held->to)
+            break;
+        wanted[first - 1] = (struct nn_span){held->to, reach.to};
     }
-    return (struct nn_span){0, floats};
-}
-
-/* One part of a step, up to the curve; gives the values that it has written. */
-static struct nn_span run_part(const struct nn_plan *plan,
-                               const struct nn_step *step, struct nn_part part,
-                               const struct memory *memory)
-{
-    const float *from = source(memory, &step->from);
-    const float *with = source(memory, &step->with);
-    float *to = target(memory, &step->to);
-    struct nn_span span = nn_part_span(part, nn_shape_floats(&step->out));
-    float *scratch = memory->scratch + part.index * plan->gather_floats;
-
-    if (nn_step_is_int8(step))
-        return nn_int8_run(plan->kernels, step, part, from, with, to, scratch);
-    if (step->layer)
-        return part.index == 0 ? run_layer(plan, step, memory, scratch)
-                               : (struct nn_span){0, 0};
-    if (step->winograd) {
-        nn_winograd_run(plan->kernels, step, part, from,
-                        step->residual ? with : NULL, to, scratch);
-        return (struct nn_span){0, 0};
-    }
-    switch (step->op) {
-    case NN_OP_CONV:
-    case NN_OP_LINEAR:
-        span = nn_conv_run(plan->kernels, step, part, from,
-                           step->residual ? with : NULL, to, scratch);
-        span.from *= step->out.channels;
-        span.to *= step->out.channels;
-        return span;
-    case NN_OP_DWCONV:
-    case NN_OP_AFFINE:
-        return run_dwconv(plan, step, part, from, to);
-    case NN_OP_AVGPOOL:
-    case NN_OP_MAXPOOL:
-    case NN_OP_GLOBAL_AVGPOOL:
-        return run_pool(step, part, from, to);
-    case NN_OP_ADD:
-        plan->kernels->add(from + span.from, with + span.from, to + span.from,
-                           span.to - span.from, step->lo, step->hi);
-        return span;
-    case NN_OP_ACT:
-        nn_clamp(from + span.from, to + span.from, span.to - span.from,
-                 step->lo, step->hi);
-        return span;
-    default:
-        return part.index == 0 ? run_whole(step, from, with, to)
-                               : (struct nn_span){0, 0};
+    for (uint32_t i = first; i <= last; i++) {
+        run_rows(chain, i, wanted[i]);
+        if (i < last)
+            chain->held[i].to = wanted[i].to;
     }
 }
 
-/* All steps, each thread its part of each; no step begins before the one
- * before it has ended. */
+/* A thread's rows of the chain's output. Those in the middle that another
+ * thread needs as well, both make, each for itself. */
+static void run_chain(const struct nn_plan *plan, const struct nn_step *steps,
+                      struct nn_part part, const struct memory *memory)
+{
+    const struct nn_step *last = &steps[steps->chain_steps - 1];
+    const struct nn_span mine = nn_part_span(part, last->out.height);
+    struct chain chain = {.plan = plan,
+                          .steps = steps,
+                          .memory = memory,
+                          .scratch = scratch_of(plan, memory, part)};
+
+    for (size_t row = mine.from; row < mine.to; row += steps->chain_rows) {
+        struct nn_span rows = {row, row + steps->chain_rows};
+
+        if (rows.to > mine.to)
+            rows.to = mine.to;
+        run_band(&chain, rows);
+    }
+}
+
+/* All steps, each thread its part of each; none begins before the one before it
+ * has ended. */
 struct walk {
     const struct nn_plan *plan;
     uint32_t count; /* of pictures */
@@ -243,31 +184,26 @@ static struct memory memory_of(const struct walk *walk, uint32_t picture)
     };
 }
 
-static void walk_step(const struct nn_plan *plan, const struct nn_step *step,
-                      struct nn_part part, const struct memory *memory)
-{
-    struct nn_span span = run_part(plan, step, part, memory);
-
-    if (step->curve != NN_ACT_NONE)
-        nn_activate(step->curve, step->slope,
-                    target(memory, &step->to) + span.from, span.to - span.from);
-    nn_part_meet(part);
-}
-
 static void walk_stages(void *job, struct nn_part part)
 {
     const struct walk *walk = job;
-    const struct nn_step *step = walk->plan->steps, *next = step;
-    const struct nn_step *end = step + walk->plan->step_count;
+    const struct nn_plan *plan = walk->plan;
+    const struct nn_step *step = plan->steps, *next = step;
+    const struct nn_step *end = step + plan->step_count;
 
     for (; step < end; step = next)
         for (uint32_t i = 0; i < walk->count; i++) {
             const struct memory memory = memory_of(walk, i);
 
             next = step;
-            do
-                walk_step(walk->plan, next, part, &memory);
-            while (!next++->ends_stage);
+            do {
+                if (next->chain_steps > 1)
+                    run_chain(plan, next, part, &memory);
+                else
+                    run_step(plan, next, part, &memory);
+                nn_part_meet(part);
+                next += next->chain_steps;
+            } while (next < end && !next->begins_stage);
         }
 }
 

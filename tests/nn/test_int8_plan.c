@@ -116,6 +116,56 @@ START_TEST(a_conv_of_many_columns)
 }
 END_TEST
 
+static uint32_t longest_chain(const struct net *net)
+{
+    struct nn_weights *weights = NULL;
+    struct nn_plan *plan = NULL;
+    uint32_t longest = 0;
+
+    ck_assert_int_eq(nn_weights_open(level, &weights), API_OK);
+    ck_assert_int_eq(nn_plan_build(&net->graph, level, weights, &plan, NULL),
+                     API_OK);
+    for (uint32_t i = 0; i < plan->step_count; i += plan->steps[i].chain_steps)
+        if (plan->steps[i].chain_steps > longest)
+            longest = plan->steps[i].chain_steps;
+    nn_plan_close(&plan);
+    nn_weights_close(&weights);
+    return longest;
+}
+
+/* Values that a second-level cache does not keep: steps run together, some rows
+ * at a time, with a residual from outside. */
+START_TEST(large_values_go_band_by_band)
+{
+    struct net *net = net_open(170, 150, 8);
+    struct nn_node node = net_weighted(net, NN_OP_CONV, 1, 32, 3, 3);
+    struct nn_node add = net_node(NN_OP_ADD, 4);
+    struct nn_node pool = net_node(NN_OP_MAXPOOL, 5);
+
+    node.pad[0] = node.pad[3] = 1;
+    node.pad[1] = node.pad[2] = 1;
+    net_append(net, &node);
+    node = net_weighted(net, NN_OP_DWCONV, 2, 32, 5, 3);
+    node.pad[0] = 3;
+    node.pad[1] = node.pad[2] = node.pad[3] = 1;
+    net_append(net, &node);
+    node = net_weighted(net, NN_OP_CONV, 3, 32, 1, 1);
+    net_append(net, &node);
+    add.in_count = 2;
+    add.in[1] = 2;
+    add.quant = net_quant();
+    net_append(net, &add);
+    pool.quant = add.quant;
+    pool.kernel[0] = pool.kernel[1] = 3;
+    pool.stride[0] = pool.stride[1] = 2;
+    net_append(net, &pool);
+    net_dequantize(net);
+    ck_assert_uint_eq(net_check(net), 1);
+    ck_assert_uint_eq(longest_chain(net), 3);
+    net_close(net);
+}
+END_TEST
+
 START_TEST(ranges_take_parts_of_the_weight)
 {
     struct net *net = net_open(5, 6, 9);
@@ -357,6 +407,7 @@ Suite *make_suite(void)
     level = reference_level();
     tcase_set_timeout(cases, 0);
     tcase_add_loop_test(cases, weighted_nodes_of_many_shapes, 0, 3);
+    tcase_add_test(cases, large_values_go_band_by_band);
     tcase_add_test(cases, a_conv_of_many_columns);
     tcase_add_test(cases, ranges_take_parts_of_the_weight);
     tcase_add_test(cases, pools_of_many_shapes);

@@ -260,10 +260,9 @@ START_TEST(tails_have_stages)
             nn_plan_build(&bundle->graphs[i], level, weights, &plan, NULL),
             API_OK);
         for (uint32_t k = 0; k < plan->step_count; k++)
-            stages += plan->steps[k].ends_stage;
+            stages += plan->steps[k].begins_stage;
         ck_assert_uint_gt(stages, 3);
         ck_assert_uint_lt(stages, plan->step_count / 2);
-        ck_assert(plan->steps[plan->step_count - 1].ends_stage);
         nn_plan_close(&plan);
         tails++;
     }
