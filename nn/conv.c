@@ -5,6 +5,8 @@
 #include <stdbool.h>
 #include <string.h>
 
+#include "nn/pack.h"
+
 /* Half of what most second-level caches hold. */
 enum { CACHED_BYTES = 512 << 10 };
 

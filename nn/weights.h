@@ -10,28 +10,6 @@
 #include "nn/kernels.h"
 #include "nn/provider.h"
 
-/* A dense product is taken in chunks of its depth, so that a tile's inputs stay
- * in the first-level cache while it meets all columns, and a chunk's weights in
- * the second while they meet all tiles. A chunk is some whole taps or, of taps
- * with many channels, a part of one. */
-struct nn_chunk {
-    uint32_t tap_from, tap_to, channel_from, channel_to;
-};
-
-/* Chunks of a window of `taps` taps with `channels` channels each; 1 for
- * convolutions in groups, whose taps have few. */
-uint32_t nn_chunk_count(uint32_t taps, uint32_t channels, uint32_t groups);
-
-/* Chunk `index` of `count`. */
-struct nn_chunk nn_chunk_at(uint32_t taps, uint32_t channels, uint32_t count,
-                            uint32_t index);
-
-static inline uint32_t nn_chunk_depth(const struct nn_chunk *chunk)
-{
-    return (chunk->tap_to - chunk->tap_from) *
-           (chunk->channel_to - chunk->channel_from);
-}
-
 /* All packed weights of one model, for one kernel set. Not thread-safe while
  * packing; what it has packed is immutable. */
 struct nn_weights;
@@ -43,15 +21,9 @@ enum api_status nn_weights_open(const struct nn_kernels *kernels,
 /* Frees everything packed and sets *weights to NULL; NULL is fine. */
 void nn_weights_close(struct nn_weights **weights);
 
-/* Packs what `node` multiplies and adds, and lends it out until
+/* Packs what `node` multiplies and adds as nn_pack does, and lends it out until
  * nn_weights_close. Nodes that use the same channels of the same tensor with
  * the same scale and bias get the same memory, whatever graph they are in.
- *
- * conv, linear: the layout of struct nn_tile, with k counting ky, kx, input
- * channel, the last fastest; one such for each group, or for each chunk, of
- * which the first has the biases and the others zeros in their place. dwconv,
- * affine: the layout of struct nn_dwconv; an affine is a depthwise convolution
- * of one tap.
  *
  * The node's tensors must have the shapes that docs/WIRE.md demands and its
  * ranges must lie within them (nn/plan.c checks). API_BAD_BUNDLE when the
@@ -60,11 +32,10 @@ enum api_status nn_weights_pack(struct nn_weights *weights,
                                 const struct nn_node *node,
                                 const float **packed, struct api_error *error);
 
-/* Packs a 3x3 conv in one group for nn/winograd.h: for each of its points, in
- * order, the layout of struct nn_tile with the channels as k. The biases are at
- * the point (1, 1), which each output takes once; zeros are at the others'.
- * *packed is NULL if a quarter of API_LIMIT_PACKED_BYTES is full of them: plain
- * convolution has a fourth of the weights. Errors as of nn_weights_pack. */
+/* The same for nn/winograd.h, as nn_pack_points does: a 3x3 conv in one group.
+ * *packed is NULL if a quarter of API_LIMIT_PACKED_BYTES is full of such
+ * weights: plain convolution has a fourth of them. Errors as of
+ * nn_weights_pack. */
 enum api_status nn_weights_pack_winograd(struct nn_weights *weights,
                                          const struct nn_node *node,
                                          const float **packed,
