@@ -88,29 +88,30 @@ static void drop_rows(struct chain *chain, uint32_t step, size_t from)
 
 static void run_rows(struct chain *chain, uint32_t number, struct nn_span rows)
 {
+    const struct memory *memory = chain->memory;
     const struct nn_step *step = &chain->steps[number];
     const struct nn_step band = nn_band_step(step, rows);
     const size_t in_row = nn_band_row_bytes(&step->in, step->from_quant);
     const size_t with_row = nn_band_row_bytes(&step->out, step->with_quant);
     const size_t out_row = nn_band_row_bytes(&step->out, step->to_quant);
     const size_t first = nn_band_reach(step, rows).from;
-    const uint8_t *from = (const uint8_t *)source(chain->memory, &step->from);
-    const uint8_t *with = (const uint8_t *)source(chain->memory, &step->with);
     struct nn_operands operands = {.scratch = chain->scratch};
 
     if (number > 0)
         operands.from = held_rows(chain, number - 1) +
                         (first - chain->held[number - 1].from) * in_row;
     else
-        operands.from = from + first * in_row;
+        operands.from =
+            (const uint8_t *)source(memory, &step->from) + first * in_row;
     if (step->residual)
-        operands.with = with + rows.from * with_row;
+        operands.with =
+            (const uint8_t *)source(memory, &step->with) + rows.from * with_row;
     if (number + 1 < chain->steps->chain_steps)
         operands.to = held_rows(chain, number) +
                       (rows.from - chain->held[number].from) * out_row;
     else
         operands.to =
-            (uint8_t *)target(chain->memory, &step->to) + rows.from * out_row;
+            (uint8_t *)target(memory, &step->to) + rows.from * out_row;
     nn_step_run(chain->plan, &band, (struct nn_part){0, 1, NULL}, &operands);
 }
 
