@@ -152,14 +152,12 @@ static void pack_panels(const struct nn_kernels *kernels,
         }
 }
 
-size_t nn_pack_point_floats(const struct nn_kernels *kernels,
-                            const struct nn_node *node)
+size_t nn_pack_point_floats(const struct nn_kernels *kernels, uint32_t inputs,
+                            uint32_t outputs)
 {
     const size_t half = kernels->nr / 2;
-    const size_t columns = node->out.to - node->out.from;
-    const size_t channels = node->inch.to - node->inch.from;
 
-    return (columns + half - 1) / half * half * (channels + 1);
+    return (outputs + half - 1) / half * half * ((size_t)inputs + 1);
 }
 
 void nn_pack_points(const struct nn_kernels *kernels,
@@ -171,7 +169,7 @@ void nn_pack_points(const struct nn_kernels *kernels,
     const uint32_t columns = node->out.to - node->out.from;
     const uint32_t channels = node->inch.to - node->inch.from;
     const size_t all_channels = weight->dims[weight->rank - 1];
-    const size_t stride = nn_pack_point_floats(kernels, node);
+    const size_t stride = nn_pack_point_floats(kernels, channels, columns);
 
     for (uint32_t n = 0; n < columns; n++) {
         const uint32_t panel = n / nr * nr;

@@ -51,9 +51,9 @@ size_t nn_pack_floats(const struct nn_kernels *kernels,
 void nn_pack(const struct nn_kernels *kernels, const struct nn_node *node,
              float *to);
 
-/* Floats of one of nn/winograd.h's points. */
-size_t nn_pack_point_floats(const struct nn_kernels *kernels,
-                            const struct nn_node *node);
+/* Floats of one of nn/winograd.h's points, for so many channels in and out. */
+size_t nn_pack_point_floats(const struct nn_kernels *kernels, uint32_t inputs,
+                            uint32_t outputs);
 
 /* A 3x3 conv in one group for nn/winograd.h: for each point, in order, the
  * layout of struct nn_tile with the channels as k. The biases are at the point

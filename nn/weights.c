@@ -150,18 +150,20 @@ static size_t packed_bytes(const struct nn_weights *weights,
                            const struct entry *entry)
 {
     const struct nn_int8_kernels *int8 = weights->kernels->int8;
+    const struct nn_node *node = &entry->node;
 
     switch (entry->kind) {
     case BYTES:
-        return nn_int8_weight_bytes(int8, &entry->node);
+        return nn_int8_weight_bytes(int8, node);
     case CONSTANTS:
-        return nn_int8_constant_bytes(int8, &entry->node);
+        return nn_int8_constant_bytes(int8, node);
     case POINTS:
-        return NN_WINOGRAD_POINTS *
-               nn_pack_point_floats(weights->kernels, &entry->node) *
-               sizeof(float);
+        return NN_WINOGRAD_POINTS * sizeof(float) *
+               nn_pack_point_floats(weights->kernels,
+                                    node->inch.to - node->inch.from,
+                                    node->out.to - node->out.from);
     default:
-        return nn_pack_floats(weights->kernels, &entry->node) * sizeof(float);
+        return nn_pack_floats(weights->kernels, node) * sizeof(float);
     }
 }
 

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "nn/activate.h"
+#include "nn/pack.h"
 
 enum {
     SIDE = 4,         /* of the outputs of a tile */
@@ -206,13 +207,12 @@ void nn_winograd_run(const struct nn_kernels *kernels,
                      const float *in, const float *with, float *out,
                      float *scratch)
 {
-    const uint32_t half = kernels->nr / 2;
     const uint32_t most = block_tiles(step, kernels->mr);
     const struct nn_span mine = nn_part_span(part, tile_count(step));
     const size_t in_stride = point_stride(most, step->in.channels);
     const size_t out_stride = point_stride(most, step->out.channels);
-    const size_t panel_floats = (size_t)(step->in.channels + 1) *
-                                ((step->out.channels + half - 1) / half * half);
+    const size_t panel_floats =
+        nn_pack_point_floats(kernels, step->in.channels, step->out.channels);
     float *edge = scratch, *before = edge + edge_floats(step);
     float *after = before + NN_WINOGRAD_POINTS * in_stride;
 
