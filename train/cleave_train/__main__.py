@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 
+from .allocator import keep_freed_memory
 from .recipe import load_recipe
 
 DEFAULT_RECIPE = Path(__file__).parent / "recipes" / "default.toml"
@@ -314,6 +315,7 @@ def main() -> None:
     args = parser().parse_args()
     if "threads" in args:
         torch.set_num_threads(args.threads)
+        keep_freed_memory()
     args.call(args)
 
 
