@@ -112,24 +112,32 @@ class BackboneEncoder(nn.Module):
         return self.compress.emit(g, g.nodes(self.frozen, value, 0, self.cut), variant)
 
 
-class TrunkEncoder(nn.Module):
-    """Slimmable widths, and beside them a variant on the backbone's own first nodes.
+class Family(nn.ModuleDict):
+    """Encoders, or decoders, of up to three kinds, each for variants of its own.
 
-    The trunk costs more and is the better encoder from the start; all make the same kind of latent.
+    SLIM is for the widths. The TRUNK stands on the backbone's own first nodes: it costs more, and
+    is the better encoder from the start. The LIGHT one has layers of its own, for devices that
+    cannot afford a width. All make latents of the same shape, but not quite the same latent, so
+    each has its decoder.
     """
 
-    TRUNK = "trunk"
+    SLIM, TRUNK, LIGHT = "slim", "trunk", "light"
 
-    def __init__(self, slim: ConvEncoder, trunk: BackboneEncoder) -> None:
-        super().__init__()
-        self.slim, self.trunk = slim, trunk
+    @classmethod
+    def kind(cls, variant: str) -> str:
+        """The kind that a variant is of."""
+        return variant if variant in (cls.TRUNK, cls.LIGHT) else cls.SLIM
+
+    def of(self, variant: str) -> nn.Module:
+        """The encoder or decoder of a variant."""
+        return self[self.kind(variant)]
 
     def forward(self, x: Tensor, variant: str) -> Tensor:
-        return (self.trunk if variant == self.TRUNK else self.slim)(x, variant)
+        return self.of(variant)(x, variant)
 
     def emit(self, g: Emitter, value: int, variant: str) -> int:
-        """Adds the nodes of one of the two."""
-        return (self.trunk if variant == self.TRUNK else self.slim).emit(g, value, variant)
+        """Adds the nodes of the variant's encoder or decoder."""
+        return self.of(variant).emit(g, value, variant)
 
 
 class Decoder(nn.Module):
@@ -150,11 +158,19 @@ class Decoder(nn.Module):
             self.layers.extend(Residual(same(channels)) for _ in range(blocks))
         self.layers.append(Conv(same(channels or latent), same(features), 1, act="none"))
 
-    def inherit(self, variant: str, other: str) -> None:
-        """Gives a variant the batch norms of another one."""
-        for module in self.modules():
-            if isinstance(module, Conv):
-                module.norm[variant].load_state_dict(module.norm[other].state_dict())
+    def convolutions(self) -> list[Conv]:
+        """All convolutions, in the order in which they were made."""
+        return [module for module in self.modules() if isinstance(module, Conv)]
+
+    def copy_weights(self, other: Decoder) -> None:
+        """Takes over the convolutions' weights of another decoder of the same size."""
+        for mine, its in zip(self.convolutions(), other.convolutions(), strict=True):
+            mine.weight.copy_(its.weight)
+
+    def copy_norms(self, variant: str, other: Decoder, its_variant: str) -> None:
+        """Gives a variant the batch norms of another decoder's variant."""
+        for mine, its in zip(self.convolutions(), other.convolutions(), strict=True):
+            mine.norm[variant].load_state_dict(its.norm[its_variant].state_dict())
 
     def forward(self, x: Tensor, variant: str) -> Tensor:
         return chain(self.layers, x, variant)
@@ -165,7 +181,16 @@ class Decoder(nn.Module):
 
 
 def build_decoders(recipe: Recipe, backbones: list[Backbone]) -> dict[str, nn.Module]:
-    """A decoder of the recipe's size for each backbone."""
+    """Decoders of the recipe's size for each backbone: one, or one for each kind of encoder."""
     coder = recipe.coder
-    return {b.name: Decoder(coder.latent, coder.decoder_channels, coder.decoder_blocks,
-                            b.shape[0], list(coder.variants)) for b in backbones}
+    kinds: dict[str, list[str]] = {}
+    for variant in coder.variants:
+        kinds.setdefault(Family.kind(variant), []).append(variant)
+
+    def build(backbone: Backbone, variants: list[str]) -> Decoder:
+        return Decoder(coder.latent, coder.decoder_channels, coder.decoder_blocks,
+                       backbone.shape[0], variants)
+
+    return {b.name: build(b, list(coder.variants)) if len(kinds) == 1
+            else Family({kind: build(b, variants) for kind, variants in kinds.items()})
+            for b in backbones}

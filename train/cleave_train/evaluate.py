@@ -15,7 +15,7 @@ from tqdm import tqdm
 from .agreement import reference_answers
 from .baselines import Codec, round_trips
 from .bundle import MEASURED, Bundle, load_bundle, save_bundle
-from .coder import TrunkEncoder
+from .coder import Family
 from .engine import Answers, engine_answers, write_ppm
 from .figures import combine_exit, figures, pair_figures
 from .known_answer import add_known_answers
@@ -197,8 +197,8 @@ class Evaluation:
         full = bundle.point(point_of_kind(bundle, "local"))["graph"]
         name = bundle.document["name"]
         method = recipe.get("method", name)
-        if graph == f"head/{TrunkEncoder.TRUNK}":
-            method = TrunkEncoder.TRUNK
+        if graph in (f"head/{Family.TRUNK}", f"head/{Family.LIGHT}"):
+            method = graph.removeprefix("head/")
         elif name.startswith(method):
             method = name  # a recipe that says how it differs, like bottlefit-qat
         return {"series": point["kind"] if graph == full else method,

@@ -21,7 +21,7 @@ COLOURS = {
     "slimmable": "#0072B2", "ensemble": "#009E73", "early_exit": "#56B4E9",
     "frankensplit": "#D55E00", "bottlefit": "#CC79A7", "bottlefit-qat": "#CC79A7",
     "autoencoder": "#E69F00", "channel_reduction": "#8C6D31", "trunk": "#B2182B",
-    "webp": "#4D4D4D", "jpeg": "#9A9A9A",
+    "light": "#6A51A3", "webp": "#4D4D4D", "jpeg": "#9A9A9A",
 }
 OTHER = "#222222"
 TUNED = "-tuned"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from .coder import TrunkEncoder
+from .coder import Family
 from .curves import Curve, saving
 from .reference import FRAME_HEADER
 
@@ -93,15 +93,16 @@ def macs_verdict(what: str, most: float, macs: float) -> Verdict:
 
 
 def width_verdict(points: list[Row]) -> Verdict:
-    """The narrowest width's worst loss against the widest at equal bytes."""
-    what, wanted = "narrowest against full width at equal bytes", f"≤ {100 * WIDTH_LOSS:.0f} points"
-    widths = sorted({(p["width"], p["ensemble"]) for p in points})
-    narrow, wide = ([p for p in points if (p["width"], p["ensemble"]) == w]
-                    for w in (widths[0], widths[-1]))
+    """The smallest head's worst loss against full width at equal bytes."""
+    what, wanted = "smallest head against full width at equal bytes", \
+        f"≤ {100 * WIDTH_LOSS:.0f} points"
+    sizes = sorted({p["head_macs"] for p in points})
+    narrow, wide = ([p for p in points if p["head_macs"] == size]
+                    for size in (sizes[0], sizes[-1]))
     curve = Curve(wide)
     losses = [(at - p["top1"], p["point"]) for p in narrow
               if (at := curve.top1_at(p["bytes_mean"])) is not None]
-    if len(widths) == 1 or not losses:
+    if len(sizes) == 1 or not losses:
         return Verdict(what, wanted, "not reached: no bytes in common", "not reached")
     loss, point = max(losses)
     return Verdict(what, wanted, f"{100 * loss:.1f} points at worst (`{point}`)",
@@ -124,7 +125,7 @@ def verdicts(points: list[Row], local: Row, series: dict[str, list[Row]]) -> lis
     found = [point_verdict(target, points) for target in POINTS]
     found += [saving_verdict(name, wanted, points, series.get(key, []))
               for key, name, wanted in SAVINGS]
-    widths = [p for p in points if p["series"] != TrunkEncoder.TRUNK] or points
+    widths = [p for p in points if p["series"] != Family.TRUNK] or points
     found += [
         macs_verdict("head at full width", HEAD_MACS, max(p["head_macs"] for p in widths)),
         macs_verdict("smallest head", SMALLEST_HEAD_MACS, min(p["head_macs"] for p in points)),

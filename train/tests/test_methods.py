@@ -356,8 +356,8 @@ def test_widths_inherit_from_the_trunk_and_imitate_it(tmp_path: Path) -> None:
         trainer._train_stage(stage)
     trainer.method.begin(stages[2])
     for mine, its in ((model.quantiser.log_gain["w50"], model.quantiser.log_gain["trunk"]),
-                      (model.decoders["one"].layers[0].norm["w50"].weight,
-                       model.decoders["one"].layers[0].norm["trunk"].weight)):
+                      (model.decoders["one"]["slim"].layers[0].norm["w50"].weight,
+                       model.decoders["one"]["trunk"].layers[0].norm["trunk"].weight)):
         assert torch.equal(mine, its)
     assert trainer.method.control.log_weight["w50-low"] == \
         trainer.method.control.log_weight["trunk-low"]
@@ -377,6 +377,35 @@ def test_widths_inherit_from_the_trunk_and_imitate_it(tmp_path: Path) -> None:
     trainer._train_stage(stages[3])
     assert set(trainer.held_out()) == {f"{v}-{t}/one" for v in ("w50", "w100", "trunk")
                                        for t in ("low", "high")}
+
+
+def test_a_light_variant_learns_with_a_decoder_of_its_own(tmp_path: Path) -> None:
+    base = trunk_recipe(tmp_path)
+    coder = replace(base.coder, variants=("light", *base.coder.variants))
+    light = {"layers": [{"kind": "conv", "kernel": 4, "stride": 4, "channels": [5]},
+                        {"kind": "conv", "kernel": 3}]}
+    imitate, answers = (replace(stage, variants=("light",)) for stage in base.stages[2:])
+    trainer = Trainer(replace(base, coder=coder, options=base.options | {"light": light},
+                              stages=(*base.stages[:1], imitate, answers)),
+                      tmp_path, Stores(1), CPU)
+    model, stages = trainer.model, trainer.recipe.stages
+    trainer._train_stage(stages[0])
+    family = model.decoders["one"]
+    assert not torch.equal(family["light"].layers[0].weight, family["trunk"].layers[0].weight)
+    trainer.method.begin(stages[1])
+    for mine, its in zip(family["light"].convolutions(), family["trunk"].convolutions(),
+                         strict=True):
+        assert torch.equal(mine.weight, its.weight)
+        assert torch.equal(mine.norm["light"].weight, its.norm["trunk"].weight)
+
+    others = {name: value.clone() for name, value in model.state_dict().items()
+              if "light" not in name}
+    for stage in stages[1:]:
+        trainer._train_stage(stage)
+    for name, value in others.items():
+        assert torch.equal(value, model.state_dict()[name]), name
+    assert not torch.equal(family["light"].layers[0].weight, family["trunk"].layers[0].weight)
+    assert "light-low/one" in trainer.held_out()
 
 
 def test_a_width_starts_with_the_compressors_most_important_channels() -> None:

@@ -70,7 +70,7 @@ def test_verdicts_say_by_how_much() -> None:
     assert "-3.0 points" in near.found and near.missed == "missed by 1.0 points"
     assert point_verdict(POINTS[2], [point(1100, 0.77, 4e7)]).missed == ""
     assert point_verdict(POINTS[2], [point(1100, 0.77, 6e7)]).found == "no such point"
-    ours = [point(500, 0.6), point(2000, 0.8)]
+    ours = [point(500, 0.6, 4e7), point(2000, 0.8, 4e7)]
     assert "by 10 % of the bytes" in saving_verdict("x", 0.6, ours, [point(2000, 0.7)]).missed
     assert saving_verdict("x", 0.4, ours, [point(2000, 0.7)]).missed == ""
     assert "not reached" in saving_verdict("x", 0.4, ours, [point(9, 0.9)]).found
@@ -78,7 +78,7 @@ def test_verdicts_say_by_how_much() -> None:
     assert macs_verdict("head", 1e7, 1.2e7).missed == "missed by 2.0 MMAC"
     assert parameter_verdict(ours, LOCAL).missed == ""
     assert parameter_verdict(ours, LOCAL | {"params_head": 80_000}).missed != ""
-    narrow = point(1000, 0.66, width=0.25)
+    narrow = point(1000, 0.66, 9e6, width=0.25)
     assert width_verdict([*ours, narrow]).missed == "missed by 2.0 points"
     assert width_verdict([*ours, narrow | {"top1": 0.69}]).missed == ""
     assert "not reached" in width_verdict(ours).found
@@ -117,7 +117,7 @@ def test_a_trunk_is_no_width() -> None:
     rows = [point(1000, 0.7, 4e7), point(500, 0.68, 4e7), point(600, 0.6, 9e6, width=0.25)]
     trunk = [point(size, 0.8, 9e7, series="trunk") for size in (500, 1000)]
     alone, beside = verdicts(rows, LOCAL, {}), verdicts([*rows, *trunk], LOCAL, {})
-    kept = [v for v in beside if v.what.startswith(("head at full width", "narrowest"))]
+    kept = [v for v in beside if v.what.startswith(("head at full width", "smallest head against"))]
     assert kept == [v for v in alone if v in kept] and len(kept) == 2
 
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..coder import TrunkEncoder
+from ..coder import Family
 from ..layers import Emitter
 from ..model import Backbone, SplitModel
 from ..processes import mean_over_processes
@@ -93,7 +93,7 @@ class Method(nn.Module):
     def __init__(self, recipe: Recipe, model: SplitModel, backbones: list[Backbone]) -> None:
         super().__init__()
         if any(stage.imitation for stage in recipe.stages) and \
-                not isinstance(model.encoder, TrunkEncoder):
+                Family.TRUNK not in recipe.coder.variants:
             raise SystemExit(f"{recipe.method}: without a trunk no stage can imitate its latent")
         self.recipe, self.model, self.backbones = recipe, model, backbones
         self.control = RateControl()
@@ -104,12 +104,14 @@ class Method(nn.Module):
         """Decoders keep height and width, so the latent must have those of the features."""
         view, encoder = self.recipe.input, self.model.encoder.eval()
         picture = torch.zeros(1, 3, view.height, view.width)
-        made = tuple(encoder(picture, self.recipe.coder.variants[-1]).shape[2:])
+        for variant in self.recipe.coder.variants:
+            made = tuple(encoder(picture, variant).shape[2:])
+            for backbone in self.backbones:
+                if made != backbone.shape[1:]:
+                    raise SystemExit(
+                        f"the encoder's strides lead to {made[0]}x{made[1]}, but at its cut "
+                        f"{backbone.name} has {backbone.shape[1]}x{backbone.shape[2]} ({variant})")
         encoder.train()
-        for backbone in self.backbones:
-            if made != backbone.shape[1:]:
-                raise SystemExit(f"the encoder's strides lead to {made[0]}x{made[1]}, but at its "
-                                 f"cut {backbone.name} has {backbone.shape[1]}x{backbone.shape[2]}")
 
     def paths(self, count: int, variants: Sequence[str], step: int) -> list[Path]:
         """How `count` pictures are shared out; here evenly over variants and tiers."""

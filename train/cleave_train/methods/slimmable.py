@@ -7,7 +7,8 @@ The rate tiers are those of GainQuantiser, the distortion may be FrankenSplit's.
 With a trunk there is one variant more, whose encoder stands on the backbone's own first nodes. It
 is trained first. The widths may then learn to imitate its latent, which needs neither decoder nor
 tail, and already is in units in which all errors count alike: that is what rate and distortion
-have made of it. So they inherit decoder, densities and gains.
+have made of it. So they inherit densities, gains, and a copy of the decoder, which may learn to put
+up with the latents that they make. A light variant, with layers of its own, begins in the same way.
 """
 
 from __future__ import annotations
@@ -19,15 +20,15 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..coder import BackboneEncoder, ConvEncoder, TrunkEncoder, build_decoders
+from ..coder import BackboneEncoder, ConvEncoder, Family, build_decoders
 from ..model import Backbone, SplitModel
 from ..processes import mean_over_processes
 from ..pruned import start_from_backbone, start_from_compressor
 from ..quantise import GainQuantiser
-from ..recipe import Recipe, Stage
+from ..recipe import LayerSpec, Recipe, Stage
 from .base import Batch, Method, Path
 
-TRUNK = TrunkEncoder.TRUNK
+SLIM, TRUNK, LIGHT = Family.SLIM, Family.TRUNK, Family.LIGHT
 TRUNK_SHARE = 0.15
 
 
@@ -35,7 +36,8 @@ class Slimmable(Method):
     """Variants are widths in ascending order, and the trunk last if there is one.
 
     Options: `shares` of a step, widest first; `pretrained`, to start the encoder from the backbone;
-    `trunk`, with `cut`, the backbone's mark that it ends at, and the `channels` behind it.
+    `trunk`, with `cut`, the backbone's mark that it ends at, and the `channels` behind it; `light`,
+    with the `layers` of that variant.
     """
 
     def __init__(self, recipe: Recipe, backbones: list[Backbone]) -> None:
@@ -48,22 +50,36 @@ class Slimmable(Method):
 
     def build_encoder(self, recipe: Recipe, backbone: Backbone) -> nn.Module:
         """The encoder of all variants."""
-        coder, trunk = recipe.coder, recipe.options.get("trunk")
-        widths = [variant for variant in coder.variants if variant != TRUNK]
+        coder, others = recipe.coder, {}
+        for kind, build in ((TRUNK, self.build_trunk), (LIGHT, self.build_light)):
+            if (kind in coder.variants) != (kind in recipe.options):
+                raise SystemExit(f"slimmable: a variant {kind!r} and the option of that name need "
+                                 "each other")
+            if kind in coder.variants:
+                others[kind] = build(recipe, backbone)
+        widths = [variant for variant in coder.variants if variant not in others]
         slim = ConvEncoder(coder.layers, coder.latent, widths)
-        if trunk is None:
-            return slim
+        return Family({SLIM: slim, **others}) if others else slim
+
+    def build_trunk(self, recipe: Recipe, backbone: Backbone) -> BackboneEncoder:
+        """The encoder on the backbone's nodes, which ends like the widths."""
+        coder, trunk = recipe.coder, recipe.options[TRUNK]
         channels = trunk["channels"]
         specs = tuple(replace(spec, channels=(count,)) for spec, count
                       in zip(coder.layers[-len(channels) - 1:], [*channels, 0], strict=True))
         stem = backbone.upto(trunk["cut"], recipe.input)
-        return TrunkEncoder(slim, BackboneEncoder(stem, specs, coder.latent, [TRUNK]))
+        return BackboneEncoder(stem, specs, coder.latent, [TRUNK])
+
+    def build_light(self, recipe: Recipe, backbone: Backbone) -> ConvEncoder:
+        """The encoder of the option's layers."""
+        layers = tuple(LayerSpec(**layer) for layer in recipe.options[LIGHT]["layers"])
+        return ConvEncoder(layers, recipe.coder.latent, [LIGHT])
 
     @property
     def slim(self) -> ConvEncoder:
         """The widths' encoder."""
         encoder = self.model.encoder
-        return encoder.slim if isinstance(encoder, TrunkEncoder) else encoder
+        return encoder[SLIM] if isinstance(encoder, Family) else encoder
 
     def initialise(self, pictures: Tensor) -> None:
         """Starts the encoder as a pruned copy of the first backbone's blocks, if so asked."""
@@ -75,22 +91,34 @@ class Slimmable(Method):
 
     @torch.no_grad()
     def begin(self, stage: Stage) -> None:
-        """Before widths first imitate, hands down what the trunk has learned behind its nodes."""
-        if stage != next((s for s in self.recipe.stages if s.imitation), None):
+        """Before variants first imitate, hands down what the trunk has learned behind its nodes."""
+        if not stage.imitation:
             return
-        model = self.model
-        start_from_compressor(self.slim, model.encoder.trunk.compress)
-        for variant in self.slim.variants:
-            model.quantiser.inherit(variant, TRUNK)
+        stages = self.recipe.stages
+        before = {variant for earlier in stages[:stages.index(stage)] if earlier.imitation
+                  for variant in self.learners(earlier)}
+        new = [variant for variant in self.learners(stage) if variant not in before]
+        for kind in {Family.kind(v) for v in new} - {Family.kind(v) for v in before}:
+            if kind == SLIM:
+                start_from_compressor(self.slim, self.model.encoder[TRUNK].compress)
+            for decoders in self.model.decoders.values():
+                decoders[kind].copy_weights(decoders[TRUNK])
+        for variant in new:
+            self.model.quantiser.inherit(variant, TRUNK)
             self.control.inherit(variant, TRUNK)
-            for decoder in model.decoders.values():
-                decoder.inherit(variant, TRUNK)
+            for decoders in self.model.decoders.values():
+                decoders.of(variant).copy_norms(variant, decoders[TRUNK], TRUNK)
+
+    def learners(self, stage: Stage) -> list[str]:
+        """The variants that imitate the trunk in a stage."""
+        return [variant for variant in stage.variants or self.recipe.coder.variants
+                if variant != TRUNK]
 
     def imitation(self, latent: Tensor, batch: Batch, part: slice, variant: str) -> Tensor:
         """Mean squared error against the trunk's latent; a channel counts by its gain squared."""
         with torch.no_grad():
             with torch.autocast(latent.device.type, torch.bfloat16):
-                wanted = self.model.encoder.trunk.eval()(batch.pictures[part], TRUNK).float()
+                wanted = self.model.encoder[TRUNK].eval()(batch.pictures[part], TRUNK).float()
             weight = self.model.quantiser.gain(TRUNK, (len(self.recipe.rates) - 1) / 2).square()
         return (weight / weight.mean() * (latent - wanted).square()).mean()
 
