@@ -74,6 +74,9 @@ def test_verdicts_say_by_how_much() -> None:
     assert "by 10 % of the bytes" in saving_verdict("x", 0.6, ours, [point(2000, 0.7)]).missed
     assert saving_verdict("x", 0.4, ours, [point(2000, 0.7)]).missed == ""
     assert "not reached" in saving_verdict("x", 0.4, ours, [point(9, 0.9)]).found
+    above = saving_verdict("x", 0.4, ours, [point(2000, 0.5)])
+    assert above.found.startswith("more than 75 %") and above.missed == ""
+    assert saving_verdict("x", 0.8, ours, [point(2000, 0.5)]).missed == "80 % not shown"
     assert saving_verdict("x", 0.4, ours, []).found == "not measured"
     assert macs_verdict("head", 1e7, 1.2e7).missed == "missed by 2.0 MMAC"
     assert parameter_verdict(ours, LOCAL).missed == ""
