@@ -295,7 +295,7 @@ x_bucket{le="+Inf"} ${all}
         self.picture("console-dark", "header", "#points")
         self.load(width=390, height=844)
         self.compare_twice()
-        self.picture("console-phone", "header", "#row-w50-base")
+        self.picture("console-phone", "header", "#row-light-base")
         self.browser.open("/docs")
         self.browser.wait(lambda: len(self.browser.all(".opblock")) > 10, "the operations")
         self.picture("api", ".back", "#operations-tag-operation")
