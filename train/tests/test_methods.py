@@ -429,6 +429,10 @@ def test_refusals(tmp_path: Path) -> None:
     for name in ("slimmable", "ensemble", "autoencoder"):
         with pytest.raises(SystemExit, match="trunk"):
             build_method(replace(recipe(name, tmp_path), stages=imitating), stores.backbones)
+    trunk = trunk_recipe(tmp_path)
+    for options in ({}, trunk.options | {"light": {}}):
+        with pytest.raises(SystemExit, match="need each other"):
+            build_method(replace(trunk, options=options), stores.backbones)
     franken = recipe("frankensplit", tmp_path)
     with pytest.raises(SystemExit, match="tail"):
         build_method(replace(franken, stages=(TAIL,)), stores.backbones)
