@@ -4,12 +4,14 @@
 #include "server/http.h"
 
 #include <microhttpd.h>
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "server/access.h"
@@ -475,6 +477,19 @@ static void on_library_message(void *context, const char *format,
     srv_metrics_reject(metrics, SRV_REJECT_UNREADABLE);
 }
 
+/* Where this thread goes on if the library panics while it stops listening. */
+static _Thread_local jmp_buf *stopping;
+
+static void on_library_panic(void *context, const char *file, unsigned line,
+                             const char *reason)
+{
+    (void)context;
+    if (stopping)
+        longjmp(*stopping, 1);
+    fprintf(stderr, "libmicrohttpd, %s:%u: %s", file, line, reason);
+    abort();
+}
+
 static struct MHD_Daemon *start(struct srv_http *http, int listening)
 {
     const struct srv_config *config = http->app->config;
@@ -489,6 +504,7 @@ static struct MHD_Daemon *start(struct srv_http *http, int listening)
     const struct MHD_OptionItem *more = http->app->tls ? tls : tls + 2;
     /* A pool of one is a contradiction to the library: 0 is one thread. */
     unsigned pool = config->http_threads > 1 ? config->http_threads : 0;
+    MHD_set_panic_func(on_library_panic, NULL);
     return MHD_start_daemon(
         flags, 0, NULL, NULL, on_request, http, MHD_OPTION_EXTERNAL_LOGGER,
         on_library_message, http, MHD_OPTION_LISTEN_SOCKET, listening,
@@ -537,9 +553,26 @@ unsigned srv_http_accepted(struct srv_http *http)
     return atomic_load(&http->accepted);
 }
 
+/* The library takes the socket out of each thread's epoll set, and panics where
+ * the thread, awake with a request, has just done so itself (0.9.75 to 1.0.1,
+ * with a pool). Nothing is held or half done then, so it may try again. */
+static MHD_socket quiesce(struct MHD_Daemon *daemon)
+{
+    enum { TRIES = 1000 };
+    const struct timespec pause = {0, 1000000};
+    volatile int tries = 0;
+    jmp_buf again;
+    if (setjmp(again) != 0)
+        nanosleep(&pause, NULL);
+    stopping = ++tries < TRIES ? &again : NULL;
+    MHD_socket listening = MHD_quiesce_daemon(daemon);
+    stopping = NULL;
+    return listening;
+}
+
 void srv_http_stop_listening(struct srv_http *http)
 {
-    http->listening = MHD_quiesce_daemon(http->daemon);
+    http->listening = quiesce(http->daemon);
     /* It must stay open, as the library's threads may still look at it; but
      * clients should be refused, not wait. Unless the socket is a supervisor's:
      * then they wait for the next server. */
