@@ -128,10 +128,7 @@ START_TEST(a_watched_folder_heals)
     ck_assert_double_ge(
         exchange_metric(&server, "cleave_model_loads_total{result=\"failed\"}"),
         1);
-    size_t bytes;
-    char *log = file_read(server.log, &bytes);
-    ck_assert_ptr_nonnull(strstr(log, "model_refused_old_one_stays"));
-    free(log);
+    free(server_log_wait(&server, "model_refused_old_one_stays", 1));
 
     repository_put(&repository, "tiny", "0.1.0", '2');
     wait_metric("cleave_models_failed", 0);

@@ -16,18 +16,18 @@ from cleave_train.allocator import keep_freed_memory
 if sys.argv[1] == "keep":
     assert keep_freed_memory()
 
-def faults():
+def faults(count):
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-    torch.zeros(1 << 24).add_(1)
+    torch.zeros(count).add_(1)
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
 
-faults()
-print(faults())
+faults(1 << 25)
+print(faults(1 << 24))
 """
 
 
 def faults(how: str) -> int:
-    """Page faults of a second tensor of 64 MB, after a first one was freed."""
+    """Page faults of a tensor of 64 MB, after one of twice the size was freed."""
     done = subprocess.run([sys.executable, "-c", SCRIPT, how], check=True, capture_output=True,
                           text=True)
     return int(done.stdout)

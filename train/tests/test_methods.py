@@ -460,6 +460,7 @@ def test_recipes_share_their_caches() -> None:
         assert mine.backbones[0] == default.backbones[0]
     early = load_recipe(RECIPES / "early_exit.toml")
     assert early.coder == default.coder
+    assert all(early.options[kind] == default.options[kind] for kind in ("trunk", "light"))
     assert [p.id for p in early.points if p.exit == ExitSpec(0.8)] == ["w100-base-exit"]
 
 
