@@ -12,7 +12,7 @@ def keep_freed_memory() -> bool:
     """Has glibc reuse large blocks, which it would give back; whether the C library can be told.
 
     By default every large tensor is a mapping of its own, whose pages the kernel clears anew at
-    each step: a third to a half of a training step on a CPU.
+    each step, which is much of a training step's time on a CPU.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     return mallopt is not None and bool(mallopt(M_MMAP_MAX, 0)) \

@@ -197,8 +197,9 @@ class Evaluation:
         full = bundle.point(point_of_kind(bundle, "local"))["graph"]
         name = bundle.document["name"]
         method = recipe.get("method", name)
-        if graph in (f"head/{Family.TRUNK}", f"head/{Family.LIGHT}"):
-            method = graph.removeprefix("head/")
+        kind = Family.kind(graph.removeprefix("head/"))
+        if kind != Family.SLIM:
+            method = kind
         elif name.startswith(method):
             method = name  # a recipe that says how it differs, like bottlefit-qat
         return {"series": point["kind"] if graph == full else method,

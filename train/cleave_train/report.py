@@ -15,8 +15,7 @@ WHOLE = ("local", "offload")  # series of the undivided network
 YARDSTICK = ("jpeg", "jpeg-q75")  # series and point: what the client would otherwise send
 METHODS = {  # in the order of the report
     "slimmable": "slimmable", "light": "light encoder", "trunk": "backbone's own first blocks",
-    "ensemble": "ensemble",
-    "early_exit": "early exit", "frankensplit": "FrankenSplit-style",
+    "ensemble": "ensemble", "early_exit": "early exit", "frankensplit": "FrankenSplit-style",
     "bottlefit": "BottleFit-style", "bottlefit-qat": "BottleFit-style, 8-bit aware",
     "autoencoder": "mid-network autoencoder", "channel_reduction": "8-bit channel reduction",
     "webp-tuned": "WebP, fine-tuned", "jpeg-tuned": "JPEG, fine-tuned", "webp": "WebP",

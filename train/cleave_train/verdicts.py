@@ -72,13 +72,14 @@ def saving_verdict(name: str, wanted: float, ours: list[Row], theirs: list[Row])
     if not theirs:
         return Verdict(what, text, "not measured", "not measured")
     found = saving(Curve(ours), Curve(theirs))
-    best, cheapest = max(theirs, key=lambda p: p["top1"]), min(ours, key=lambda p: p["bytes_mean"])
-    if found is None and cheapest["top1"] > best["top1"]:
-        saved = 1 - cheapest["bytes_mean"] / best["bytes_mean"]
-        return Verdict(what, text, f"more than {100 * saved:.0f} % (`{cheapest['point']}` is "
-                       f"{_points(cheapest['top1'] - best['top1'])} of its best)",
-                       "" if saved >= wanted else f"{100 * wanted:.0f} % not shown")
     if found is None:
+        best = max(theirs, key=lambda p: p["top1"])
+        cheapest = min(ours, key=lambda p: p["bytes_mean"])
+        if cheapest["top1"] > best["top1"]:
+            saved = 1 - cheapest["bytes_mean"] / best["bytes_mean"]
+            return Verdict(what, text, f"more than {100 * saved:.0f} % (`{cheapest['point']}` is "
+                           f"{_points(cheapest['top1'] - best['top1'])} of its best)",
+                           "" if saved >= wanted else f"{100 * wanted:.0f} % not shown")
         reach = " and ".join(f"{100 * min(p['top1'] for p in rows):.1f} to "
                              f"{100 * max(p['top1'] for p in rows):.1f} %"
                              for rows in (ours, theirs))

@@ -118,6 +118,10 @@ class Method(nn.Module):
         keys = [(v, t) for v in variants for t in range(max(1, len(self.recipe.rates)))]
         return [Path(v, t, len(range(i, count, len(keys)))) for i, (v, t) in enumerate(keys)]
 
+    def variants_of(self, stage: Stage) -> tuple[str, ...]:
+        """The variants that take part in a stage."""
+        return stage.variants or self.recipe.coder.variants
+
     def initialise(self, pictures: Tensor) -> None:
         """Called once before the first step with some training pictures [N,3,H,W]."""
 
@@ -150,7 +154,7 @@ class Method(nn.Module):
         """The loss of one batch and what to log; `step` counts within the stage."""
         device = batch.pictures.device
         total, log = torch.zeros((), device=device), {}
-        variants = stage.variants or self.recipe.coder.variants
+        variants = self.variants_of(stage)
         paths, first = self.paths(len(batch.pictures), variants, step), 0
         for variant in dict.fromkeys(path.variant for path in paths):
             mine = [path for path in paths if path.variant == variant]

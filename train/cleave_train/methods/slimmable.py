@@ -111,8 +111,7 @@ class Slimmable(Method):
 
     def learners(self, stage: Stage) -> list[str]:
         """The variants that imitate the trunk in a stage."""
-        return [variant for variant in stage.variants or self.recipe.coder.variants
-                if variant != TRUNK]
+        return [variant for variant in self.variants_of(stage) if variant != TRUNK]
 
     def imitation(self, latent: Tensor, batch: Batch, part: slice, variant: str) -> Tensor:
         """Mean squared error against the trunk's latent; a channel counts by its gain squared."""
